@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a mechanism is to the core: a constant table of short operations.
+ *
+ * An operation never blocks, never loops, never frames and never interprets
+ * what it moves: it moves bytes or one record, or says -EAGAIN.  The core
+ * (channel.c, the only caller) owns waiting, deadlines, EINTR, framing, pieces,
+ * turns, the goodbye and the decision what an end means.  So a new mechanism is
+ * one file with one table, and one line in mechanism.c.
+ *
+ * A `half' is one end of one link.  A pipe has two of them, one that receives
+ * and one that sends; a socket's halves go both ways.
+ */
+#ifndef IPC_LIB_BACKEND_H
+#define IPC_LIB_BACKEND_H
+
+#include <poll.h>
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <ipc/channel.h>
+#include <ipc/mechanism.h>
+
+#include "address.h"
+#include "error.h"
+
+/* ipc_backend.traits */
+enum ipc__trait {
+	IPC__BYTES	= 1 << 0, /* a byte stream; otherwise records */
+	IPC__TWOWAY	= 1 << 1, /* a half goes both ways */
+	IPC__FLAGS	= 1 << 2, /* a record carries ipc__aside.flags itself;
+				     otherwise the core prefixes a byte */
+	IPC__PASSES	= 1 << 3, /* ipc__aside.fds go with a record or with the
+				     first byte of a send; otherwise they go
+				     over the life line */
+	IPC__LIFE	= 1 << 4, /* pairs and sessions have a life line: a
+				     control socket beside the halves */
+	IPC__SILENT	= 1 << 5, /* shows no end by itself: the life line is
+				     waited on as well */
+	IPC__PATHS	= 1 << 6, /* names are paths */
+	IPC__LOCAL_NAME	= 1 << 7, /* a name may be a path or a bare name */
+	IPC__SPINS	= 1 << 8, /* looking costs no system call */
+	IPC__INPROC	= 1 << 9  /* lives in one process: no fork, no spawn */
+};
+
+/* ipc__aside.flags: of a record whose mechanism has IPC__FLAGS, and of commit
+ * and release. */
+enum ipc__flag {
+	IPC__MORE	= 1 << 0, /* pieces of the same message follow */
+	IPC__CONTROL	= 1 << 1, /* from core to core */
+	IPC__HOLD	= 1 << 2  /* do not publish yet: more come at once */
+};
+
+/* What goes beside the bytes of one record.  A backend touches only what its
+ * traits and capabilities speak of. */
+struct ipc__aside {
+	unsigned	 flags;
+	unsigned	 priority;
+	int		*fds;		/* recv: room */
+	unsigned	 fd_count;	/* recv: room in, number out */
+	bool		 lost;		/* recv: there was no room or no free
+					   descriptor for all of them */
+	void		*address;	/* recv: room */
+	size_t		 address_size;	/* recv: room in, length out */
+};
+
+/* How the other end of a half gets to another process: descriptors, and up to
+ * 64 bytes that say the rest.  take() consumes in the order of give(). */
+#define IPC__TICKET_FDS		8
+#define IPC__TICKET_BYTES	64
+struct ipc__ticket {
+	int		fds[IPC__TICKET_FDS];
+	unsigned	fd_count;
+	unsigned	fd_next;	/* take(): the first not consumed */
+	unsigned char	bytes[IPC__TICKET_BYTES];
+	size_t		size;
+	size_t		next;		/* take(): the first not consumed */
+};
+
+struct ipc_backend;
+
+struct ipc__half {
+	const struct ipc_backend *be;
+	int		fd;	  /* the data descriptor, or -1.  The core
+				     closes it after be->close */
+	int		dir;	  /* IPC_RECV, IPC_SEND or both; set by the core
+				     before an operation makes the half */
+	unsigned	refs;	  /* the core's: sides that use it */
+	bool		bare;	  /* opened: the object itself, nothing of ours
+				     in the records */
+	bool		adopted;  /* its descriptor's flags are another's, and
+				     must be neither changed nor relied on */
+	bool		stream;	  /* boundary=stream */
+	size_t		record;	  /* largest record; of a byte stream, what one
+				     send takes whole when the half is ready */
+	size_t		atomic;	  /* byte streams: a send up to here is taken
+				     whole or not at all (0: never sure) */
+	size_t		capacity; /* bytes under way; 0: not known */
+	alignas(16) unsigned char state[]; /* be->size bytes, zeroed */
+};
+
+/*
+ * Designated initialisers, in this order.  Returns are 0, a count or a negative
+ * errno; errors of calls that make something are reported with ipc__fail() or
+ * ipc__fail_sys() (address and call are put before the text by the core);
+ * -EAGAIN and the end are plain returns.  A NULL operation means what its
+ * comment says.  An operation that fails leaves the half as it was, closed.
+ */
+struct ipc_backend {
+	/* What users see.  mechanism.caps must be true: the conformance suite
+	 * holds every cell to them. */
+	struct ipc_mechanism mechanism;
+
+	unsigned	 traits;	/* enum ipc__trait */
+	size_t		 size;		/* of the state behind a half */
+	uint32_t	 keys[IPC_WAYS];/* options that each way honours:
+					   1 << enum ipc__key */
+	/* Schemes that this one chooses from, best first, NULL at the end; then
+	 * nothing below is set. */
+	const char *const *choices;
+
+	/*
+	 * Making
+	 */
+
+	/* Two ends of one link; a->dir and b->dir are set (IPC_RECV and
+	 * IPC_SEND, or both ways each).  The address may have no name. */
+	int (*pair)(struct ipc__half *a, struct ipc__half *b,
+	    const struct ipc__address *);
+
+	/* The named object itself, in direction h->dir.  NULL: no such way. */
+	int (*open)(struct ipc__half *h, const struct ipc__address *,
+	    int flags);
+
+	/* Removes the named object (not a meeting point).  NULL: no name. */
+	int (*unlink)(const struct ipc__address *);
+
+	/* Native sessions.  listen: h->fd becomes a listening descriptor.
+	 * accept: -EAGAIN when nobody is there.  connect: may answer
+	 * -EINPROGRESS, then `connected' is asked when h->fd polls writable.
+	 * NULL: sessions go through the control socket. */
+	int (*listen)(struct ipc__half *h, const struct ipc__address *);
+	int (*accept)(struct ipc__half *h, struct ipc__half *listener);
+	int (*connect)(struct ipc__half *h, const struct ipc__address *,
+	    int timeout);
+	int (*connected)(struct ipc__half *h);
+	/* The address that others can connect to. */
+	int (*where)(const struct ipc__half *listener, char *buffer,
+	    size_t size);
+
+	/* Checks that a foreign descriptor is of this kind, and takes it; one
+	 * half per direction unless IPC__TWOWAY.  listening: a listener's.
+	 * NULL: -EOPNOTSUPP. */
+	int (*adopt)(struct ipc__half *h, int fd, bool listening);
+
+	/* Writes into the ticket what another process needs to be this end;
+	 * the descriptors stay the half's.  NULL: h->fd. */
+	int (*give)(struct ipc__half *h, struct ipc__ticket *);
+	/* Becomes the end that the ticket tells of; owns the descriptors that
+	 * it takes (sets them to -1 there).  Trusts nothing in it.
+	 * NULL: h->fd. */
+	int (*take)(struct ipc__half *h, struct ipc__ticket *);
+	/* The other process has it now: forget it without removing anything.
+	 * NULL: the same as close. */
+	void (*given)(struct ipc__half *h);
+
+	/*
+	 * Moving
+	 */
+
+	/* Byte streams: bytes taken, at least 1.  Records: one record, the
+	 * iovecs together; returns its size.  -EAGAIN: no room now.  -EPIPE:
+	 * nobody is left to receive.  aside may be NULL. */
+	ssize_t (*send)(struct ipc__half *h, const struct iovec *iov,
+	    int count, const struct ipc__aside *aside);
+	/* Byte streams: bytes, 0 at the end.  Records: one whole record, its
+	 * size (never more than h->record), -EPIPE at the end, -EMSGSIZE if the
+	 * iovecs are too small and it was kept.  -EAGAIN: nothing there now.
+	 * aside may be NULL: then descriptors are closed on arrival. */
+	ssize_t (*recv)(struct ipc__half *h, const struct iovec *iov,
+	    int count, struct ipc__aside *aside);
+
+	/* In place (all five or none; records with IPC__FLAGS).  reserve: room
+	 * for one record of up to size; -EAGAIN.  commit: makes the first size
+	 * bytes a record.  peek: the next record, its size; -EAGAIN, -EPIPE;
+	 * again and again the same one.  release: takes it.  publish: shows
+	 * what was held with IPC__HOLD.  A reservation is dropped by not
+	 * committing it. */
+	int (*reserve)(struct ipc__half *h, void **data, size_t size);
+	int (*commit)(struct ipc__half *h, size_t size, unsigned flags);
+	ssize_t (*peek)(struct ipc__half *h, const void **data,
+	    unsigned *flags);
+	void (*release)(struct ipc__half *h, unsigned flags);
+	void (*publish)(struct ipc__half *h, int dir);
+
+	/*
+	 * Waiting
+	 */
+
+	/* The descriptors that show readiness in one direction: writes at most
+	 * 2, returns how many; 0: has none (-EOPNOTSUPP for ipc_fd, and the
+	 * core waits at growing intervals).  NULL: h->fd, POLLIN or POLLOUT. */
+	int (*watch)(const struct ipc__half *h, int dir, struct pollfd *fds);
+	/* The core found nothing and is about to wait: put the descriptors of
+	 * watch() out and have the other side ring them.  1: something came
+	 * meanwhile, look again; 0: it is safe to wait.  NULL: the kernel's
+	 * descriptors do that by themselves. */
+	int (*arm)(struct ipc__half *h, int dir);
+	/* The core is awake again and needs no ringing.  NULL: nothing. */
+	void (*disarm)(struct ipc__half *h, int dir);
+
+	/*
+	 * Ending
+	 */
+
+	/* An opened half met the end of all its senders: get ready for the
+	 * next one, return 1 if h->fd is another object now.  NULL: 0. */
+	int (*again)(struct ipc__half *h);
+	/* One direction of a two-way half.  NULL: closing the half does it. */
+	int (*shutdown)(struct ipc__half *h, int dir);
+	/* Makes room for what this process still wants to say before it closes
+	 * (a few dozen bytes), without waiting.  NULL: as it is. */
+	void (*stretch)(struct ipc__half *h, size_t more);
+	/* Messages of this size go through: size buffers, within
+	 * capacity=.  NULL: nothing. */
+	void (*expect)(struct ipc__half *h, size_t size);
+	/* What is in the kernel for us and not yet received ends with these
+	 * bytes (or is this control record).  NULL: false. */
+	bool (*ends_with)(struct ipc__half *h, const void *tail, size_t size);
+	/* Who made the other end.  NULL: the life line knows, or nobody. */
+	int (*peer)(const struct ipc__half *h, struct ipc_peer *);
+	/* Bytes that lie unread in the mechanism.  NULL: 0. */
+	size_t (*pending)(const struct ipc__half *h);
+	/* Frees all but h->fd and h itself.  clean: this process ends this end,
+	 * and may remove names; otherwise a copy lives elsewhere.  NULL:
+	 * nothing to do. */
+	void (*close)(struct ipc__half *h, bool clean);
+};
+
+/* A backend's state, behind its half. */
+#define IPC__STATE(half, type)	((type *)(void *)(half)->state)
+
+#endif
