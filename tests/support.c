@@ -206,11 +206,13 @@ tcase_open(const char *name, int seconds)
 void
 suite_open(const char *name)
 {
+	const char *tmp = getenv("TMPDIR");
 	char run[80];
 	size_t size = LINES_MAX * sizeof *ran;
 
 	signal(SIGPIPE, SIG_DFL);
-	snprintf(directory, sizeof directory, "/tmp/ipc-check-XXXXXX");
+	snprintf(directory, sizeof directory, "%s/ipc-XXXXXX",
+	    tmp != NULL && strlen(tmp) < 40 ? tmp : "/tmp");
 	if (mkdtemp(directory) == NULL)
 		abort();
 	snprintf(run, sizeof run, "%s/run", directory);

@@ -96,9 +96,10 @@ void	skip_loudly(const char *why);
 #define expect(want, call) do {						\
 	long long want_ = (want), got_ = (long long)(call);		\
 	if (got_ != want_)						\
-		ck_abort_msg("%s: %s gives %lld (%s) where %lld (%s) is due: "\
-		    "%s", where(), #call, got_, ipc_strerror((int)got_),	\
-		    want_, ipc_strerror((int)want_), ipc_errmsg());	\
+		ck_abort_msg("%s: %s gives %lld (%s), not %lld (%s): "	\
+		    "%s", where(), #call, got_,				\
+		    ipc_strerror((int)got_), want_,			\
+		    ipc_strerror((int)want_), ipc_errmsg());		\
 } while (0)
 
 #define expect_ok(call) do {						\
@@ -142,7 +143,7 @@ const char *address(const char *options);/* for the case that runs: "a=b&c=d" */
 const char *address_of(const char *scheme, enum ipc_way way,
 	    const char *options);
 bool	scheme_has_paths(const char *scheme);
-const char *temporary_dir(void);	/* of this program; removed at its end */
+const char *temporary_dir(void);	/* this program's; removed at its end */
 
 /*
  * Ends
@@ -167,7 +168,7 @@ void	listen_here(struct ipc_listener **l, char *address, size_t size,
 typedef void peer_fn(struct ipc_channel *, void *);
 struct ipc_channel *with_peer(int i, const char *options, int flags,
 	    peer_fn *peer, void *arg, pid_t *pid);
-void	peer_done(pid_t pid);		/* waits; the peer must have been well */
+void	peer_done(pid_t pid);		/* waits; it must have been well */
 void	peer_kill(pid_t pid);		/* SIGKILL, and waits */
 void	echo_peer(struct ipc_channel *ch, void *unused);
 
