@@ -183,7 +183,8 @@ is_left_alone(void (*make)(const char *))
 	expect_sys(lstat(path, &before));
 	expect(-EEXIST, ipc_listen(&l, address_at(path, ""), 0));
 	expect_error(ipc_connect(&ch, address_at(path, ""), 0, SOON));
-	expect_error(ipc_unlink(address_at(path, "")));
+	if (!(here.mech->ways & OPEN))
+		expect_error(ipc_unlink(address_at(path, "")));
 	expect_sys(lstat(path, &after));
 	expect_true(before.st_ino == after.st_ino &&
 	    before.st_mode == after.st_mode &&
@@ -347,7 +348,7 @@ END_TEST
 START_TEST(the_wrong_call_for_a_name_says_which_is_right)
 {
 	struct ipc_listener *l;
-	struct ipc_channel *ch;
+	struct ipc_channel *ch, *opened;
 	const char *path;
 	char text[8192];
 
@@ -361,11 +362,11 @@ START_TEST(the_wrong_call_for_a_name_says_which_is_right)
 	expect(-EPROTOTYPE, ipc_open(&ch, text, IPC_SEND));
 	expect_true(strstr(ipc_errmsg(), "ipc_connect") != NULL);
 	expect(0, ipc_listener_close(l));
-	expect(0, ipc_open(&ch, text, IPC_RECV | IPC_CREATE));
-	expect(0, ipc_close(ch));
+	expect(0, ipc_open(&opened, text, IPC_RECV | IPC_CREATE));
 	expect(-EPROTOTYPE, ipc_connect(&ch, text, 0, SOON));
 	expect_true(strstr(ipc_errmsg(), "ipc_open") != NULL);
 	expect(-EEXIST, ipc_listen(&l, text, 0));
+	expect(0, ipc_close(opened));
 	expect(0, ipc_unlink(text));
 }
 END_TEST
