@@ -63,8 +63,10 @@ CFLAGS ?= $(if $(SANITIZE),-O1,-O2) -g
 lazy = $(eval $(1) := $$(shell $(2)))$($(1))
 NEED_BSD := :
 NEED_CHECK := :
+BSD_PC :=
 ifeq ($(origin BSD_CFLAGS),undefined)
 BSD_CFLAGS = $(call lazy,BSD_CFLAGS,$(PKG_CONFIG) --cflags libbsd-overlay)
+BSD_PC := libbsd
 BSD_LIBS = $(call lazy,BSD_LIBS,$(PKG_CONFIG) --libs libbsd-overlay)
 NEED_BSD = $(PKG_CONFIG) --exists libbsd-overlay || { \
 	echo "pkg-config or libbsd (libbsd-overlay.pc) is missing: run" \
@@ -236,7 +238,7 @@ CHECK_ENV = IPC_BUILD=$(abspath $(O)) IPC_SOURCE=$(TOP) \
 	TSAN_OPTIONS="$${TSAN_OPTIONS-die_after_fork=0}"
 RUN = $(CHECK_ENV) sh $(S)scripts/run-check.sh
 
-STATIC := headers symbols
+STATIC := headers symbols man docs build
 RUNS := $(UNITS:%=run-%)
 STATIC_RUNS := $(STATIC:%=static-%)
 FUZZ_RUNS := $(FUZZERS:%=fuzz-run-%)
@@ -276,19 +278,132 @@ $(FUZZ_RUNS): fuzz-run-%: $(O)/fuzz/%
 
 CMD_headers = CC="$(CC)" CXX="$(CXX)" sh $(S)scripts/check-headers.sh \
 	$(S)include
-CMD_symbols = NM="$(NM)" sh $(S)scripts/check-symbols.sh \
-	$(O)/$(LIBREAL) $(S)lib/libipc.map $(HEADERS)
+CMD_symbols = CC="$(CC)" NM="$(NM)" sh $(S)scripts/check-symbols.sh \
+	$(O)/$(LIBREAL) $(S)lib/libipc.map $(S)include
 CMD_man = sh $(S)scripts/check-man.sh $(S)lib/libipc.map $(MAN)
 CMD_docs = CC="$(CC)" sh $(S)scripts/check-docs.sh $(SRC)
+CMD_build = MAKE="$(MAKE)" CC="$(CC)" sh $(S)scripts/check-build.sh $(SRC)
 
 check-headers: ## every public header compiles alone, as C11 and C++17
 check-symbols: ## headers, symbol map and library export the same names
+check-man: ## mandoc finds no fault; every call is in one page
+check-docs: ## what the man pages and README quote compiles
+check-build: ## this Makefile does what it says
 check-symbols static-symbols: $(O)/$(LIBREAL)
 $(STATIC:%=check-%): check-%: | $(AFTER_SETUP)
 	@$(CMD_$*)
 $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
 	@$(RUN) -t $(CHECK_TIMEOUT) $(O)/results check-$* \
 	    env $(CMD_$*)
+
+lint: ## clang-tidy, cppcheck, shellcheck, and plain rules find nothing
+	@CPPFLAGS="$(IPC_CPPFLAGS) $(BSD_CFLAGS)" sh $(S)scripts/lint.sh $(SRC)
+
+BASE ?= HEAD
+style: ## shows what .clang-format would change in lines changed since BASE
+	@cd $(SRC) && git clang-format --diff --quiet $(BASE) -- '*.[ch]' | \
+	    awk '{ print } /^[-+]/ { bad = 1 } END { exit bad }'
+
+#
+# Fuzzing, with clang's libFuzzer.  Each target runs FUZZ_SECONDS from the seed
+# corpus; what it finds worth keeping is gathered in obj-fuzz/corpus.
+#
+
+FUZZ_O := obj-fuzz
+FUZZ_SECONDS ?= 60
+FUZZ_COMPILE = $(FUZZ_CC) $(IPC_CFLAGS) -O1 -g -fno-omit-frame-pointer \
+	-fno-sanitize-recover=undefined
+FUZZ_TARGETS := $(FUZZERS:%=fuzz-%)
+FUZZ_LIB_OBJ := $(LIB_OBJ:$(O)/%=$(FUZZ_O)/%)
+FUZZ_ALL_OBJ := $(FUZZ_LIB_OBJ) $(FUZZERS:%=$(FUZZ_O)/fuzz/%.o)
+.PHONY: $(FUZZ_TARGETS)
+
+fuzz: ## runs every fuzz target with libFuzzer for FUZZ_SECONDS (60)
+fuzz: $(FUZZ_TARGETS)
+
+$(FUZZ_ALL_OBJ): $(FUZZ_O)/%.o: $(S)%.c $(O)/flags.stamp
+	$(say) FUZZ-CC '$*.c'
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_COMPILE) -fsanitize=fuzzer-no-link,address,undefined \
+	    $(OBJ_CPPFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+-include $(FUZZ_ALL_OBJ:.o=.d)
+
+$(FUZZERS:%=$(FUZZ_O)/fuzz/%): %: %.o $(FUZZ_LIB_OBJ)
+	$(say) FUZZ-LD '$(@:$(FUZZ_O)/%=%)'
+	$(Q)$(FUZZ_COMPILE) -fsanitize=fuzzer,address,undefined -o $@ $^ \
+	    $(LIB_LIBS)
+
+$(FUZZ_TARGETS): fuzz-%: $(FUZZ_O)/fuzz/%
+	@mkdir -p $(FUZZ_O)/corpus/$*
+	$< -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+	    -artifact_prefix=$(FUZZ_O)/$*- $(FUZZ_O)/corpus/$* \
+	    $(wildcard $(S)fuzz/corpus/$*)
+
+#
+# Installing.  Each function of a page of section 3 gets a page of its own name
+# that refers to it.
+#
+
+MAN_NAMES = sh $(S)scripts/man-names.sh $(filter %.3,$(MAN)) | \
+	while read -r page name; do page=$${page\#\#*/}; \
+	if test "$$name.3" != "$$page"; then
+
+install: ## installs below prefix (/usr/local), or DESTDIR and prefix
+install: $(LIBS) $(if $(COMMAND),$(O)/install/ipc)
+	$(say) INSTALL '$(DESTDIR)$(prefix)'
+	$(Q)mkdir -p $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
+	    $(DESTDIR)$(includedir)/ipc $(DESTDIR)$(bindir)
+	$(Q)$(INSTALL) -m 755 $(O)/$(LIBREAL) $(DESTDIR)$(libdir)
+	$(Q)ln -sf $(LIBREAL) $(DESTDIR)$(libdir)/$(SONAME)
+	$(Q)ln -sf $(LIBREAL) $(DESTDIR)$(libdir)/libipc.so
+	$(Q)$(INSTALL) -m 644 $(O)/libipc.a $(DESTDIR)$(libdir)
+	$(Q)$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(includedir)/ipc
+	$(if $(COMMAND),$(Q)$(INSTALL) -m 755 $(O)/install/ipc \
+	    $(DESTDIR)$(bindir)/ipc)
+	$(Q)sed -e 's|@prefix@|$(prefix)|; s|@exec_prefix@|$(exec_prefix)|' \
+	    -e 's|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|' \
+	    -e 's|@VERSION@|$(VERSION)|; s|@LIBRT@|$(LIBRT)|' \
+	    -e 's|@BSD_PC@|$(BSD_PC)|' $(S)libipc.pc.in \
+	    >$(DESTDIR)$(pkgconfigdir)/libipc.pc
+	$(Q)set -e; for page in $(MAN); do \
+		dir=$(DESTDIR)$(mandir)/man$${page##*.}; mkdir -p $$dir; \
+		$(INSTALL) -m 644 $$page $$dir; done
+	$(Q)$(MAN_NAMES) echo ".so man3/$$page" \
+	    >$(DESTDIR)$(mandir)/man3/$$name.3; fi; done
+	$(Q)test -n "$(DESTDIR)" || test ! -w /etc/ld.so.cache || ldconfig
+
+uninstall: ## removes what install has installed, with the same variables
+	$(say) REMOVE '$(DESTDIR)$(prefix)'
+	$(Q)rm -f $(patsubst %,$(DESTDIR)$(libdir)/%,$(notdir $(LIBS))) \
+	    $(DESTDIR)$(pkgconfigdir)/libipc.pc $(DESTDIR)$(bindir)/ipc \
+	    $(HEADERS:$(S)include/%=$(DESTDIR)$(includedir)/%) \
+	    $(foreach page,$(notdir $(MAN)),$(DESTDIR)$(mandir)/man$(subst \
+	    .,,$(suffix $(page)))/$(page))
+	$(Q)$(MAN_NAMES) rm -f $(DESTDIR)$(mandir)/man3/$$name.3; fi; done
+	$(Q)test ! -d $(DESTDIR)$(includedir)/ipc || \
+	    rmdir $(DESTDIR)$(includedir)/ipc
+
+#
+# Releasing
+#
+
+DISTNAME := libipc-$(VERSION)
+
+dist: ## libipc-VERSION.tar.gz: the tree of the last commit, nothing else
+	@git -C $(SRC) rev-parse --git-dir >/dev/null || { \
+		echo "dist: $(SRC) is no git checkout" >&2; exit 1; }
+	@git -C $(SRC) diff --quiet HEAD || \
+		echo "dist: what is not committed is not in it" >&2
+	$(Q)git -C $(SRC) -c tar.umask=0022 archive --format=tar \
+	    --prefix=$(DISTNAME)/ HEAD >$(DISTNAME).tar
+	$(Q)gzip -9nf $(DISTNAME).tar
+	$(say) DIST $(DISTNAME).tar.gz
+
+distcheck: ## dist, unpacked, built, checked, installed, used, uninstalled
+distcheck: dist
+	@MAKE="$(MAKE)" CC="$(CC)" PKG_CONFIG="$(PKG_CONFIG)" \
+	    sh $(S)scripts/distcheck.sh $(CURDIR)/$(DISTNAME).tar.gz \
+	    $(DISTNAME) $(SRC)
 
 #
 # The rest
@@ -304,13 +419,12 @@ setup: ## installs what the build and the tests need, where it is missing
 clean: ## removes what was built
 	rm -rf $(O) $(if $(filter obj,$(O)),ipc)
 
-distclean: ## and what configure has written
-distclean: clean
-	rm -rf obj obj-* ipc autom4te.cache configure configure~ \
-	    config.mk config.h config.h.in~ config.log config.status \
-	    libipc-*.tar.gz
+distclean: ## removes all of it, and what configure and dist have written
+	rm -rf obj obj-* ipc autom4te.cache configure configure~ config.mk \
+	    config.h config.log config.status libipc-*.tar.gz
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\): ## /\1 /p' $(S)Makefile | \
 	    awk '{ t = $$1; sub(/^[^ ]* /, ""); printf "  %-14s %s\n", t, $$0 }'
-	@printf '  %-14s %s\n' check-UNIT 'one test program:$(UNITS:%= %)'
+	@printf '  %-14s %s\n' check-UNIT 'one test program:$(UNITS:%= %)' \
+	    fuzz-TARGET 'one fuzz target:$(FUZZERS:%= %)'
