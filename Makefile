@@ -133,7 +133,7 @@ FUZZ_OBJ := $(call obj,$(FUZZ_SRC) $(if $(FUZZ_SRC),$(S)fuzz/main.c))
 ALL_OBJ := $(LIB_OBJ) $(TOOL_OBJ) $(TEST_OBJ) $(SUPPORT_OBJ) $(FUZZ_OBJ)
 
 LIBS := $(O)/$(LIBREAL) $(O)/$(SONAME) $(O)/libipc.so $(O)/libipc.a
-COMMAND := $(if $(TOOL_SRC),$(O)/ipc)
+COMMAND := $(if $(TOOL_SRC),$(O)/bin/ipc)
 EXAMPLES := $(EXAMPLE_SRC:$(S)%.c=$(O)/%)
 UNITS := $(patsubst $(S)tests/check_%.c,%,$(TEST_SRC))
 FUZZERS := $(patsubst $(S)fuzz/%.c,%,$(FUZZ_SRC))
@@ -156,7 +156,7 @@ AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 .PHONY: FORCE need-check
 
 all: ## the library, the command and the examples (the default)
-all: $(LIBS) $(COMMAND) $(EXAMPLES) $(if $(filter obj,$(O)),$(COMMAND:$(O)/%=%))
+all: $(LIBS) $(COMMAND) $(EXAMPLES) $(if $(filter obj,$(O)),$(notdir $(COMMAND)))
 
 # A stamp is written anew only when its text has changed, and then all that
 # depends on it is built again.
@@ -194,14 +194,14 @@ $(O)/$(SONAME) $(O)/libipc.so: $(O)/$(LIBREAL)
 
 # The command in the build tree finds the library beside it; the one that is
 # installed, $(O)/install/ipc, has no such path in it.
-$(O)/ipc $(O)/install/ipc: $(TOOL_OBJ) $(O)/libipc.so $(O)/$(SONAME) \
+$(O)/bin/ipc $(O)/install/ipc: $(TOOL_OBJ) $(O)/libipc.so $(O)/$(SONAME) \
     $(O)/sources.stamp
 	$(say) LD '$(@:$(O)/%=%)'
 	@mkdir -p $(@D)
-	$(Q)$(LINK) $(if $(filter $(O)/ipc,$@),$(RPATH)) -o $@ $(TOOL_OBJ) \
+	$(Q)$(LINK) $(if $(filter $(O)/bin/ipc,$@),$(RPATH)) -o $@ $(TOOL_OBJ) \
 	    $(O)/libipc.so $(LIB_LIBS)
 
-ipc: $(O)/ipc
+ipc: $(O)/bin/ipc
 	$(Q)ln -sf $< $@
 
 # An example that names packages of pkg-config, /* LIBS: libevent */, is left
@@ -231,7 +231,7 @@ CHECK_TIMEOUT ?= $(if $(SANITIZE),900,300)
 CHECK_RUNNER = $(if $(findstring thread,$(SANITIZE)),$(call lazy,CHECK_RUNNER, \
 	setarch -R true 2>/dev/null && echo setarch -R))
 CHECK_ENV = IPC_BUILD=$(abspath $(O)) IPC_SOURCE=$(TOP) \
-	PATH="$(abspath $(O)):$$PATH" CC="$(CC)" \
+	PATH="$(abspath $(O))/bin:$$PATH" CC="$(CC)" \
 	$(if $(SANITIZE),CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER-4}) \
 	ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \
 	UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}" \
@@ -411,7 +411,7 @@ distcheck: dist
 
 demo: ## moves a file over every mechanism and shows how fast
 demo: $(COMMAND)
-	$(Q)$(O)/ipc demo
+	$(Q)$(O)/bin/ipc demo
 
 setup: ## installs what the build and the tests need, where it is missing
 	@PKG_CONFIG="$(PKG_CONFIG)" sh $(S)scripts/setup.sh
