@@ -230,7 +230,8 @@ $(EXAMPLES): $(O)/examples/%: $(S)examples/%.c $(O)/flags.stamp \
 CHECK_TIMEOUT ?= $(if $(SANITIZE),900,300)
 CHECK_RUNNER = $(if $(findstring thread,$(SANITIZE)),$(call lazy,CHECK_RUNNER, \
 	setarch -R true 2>/dev/null && echo setarch -R))
-CHECK_ENV = IPC_BUILD=$(abspath $(O)) IPC_SOURCE=$(TOP) \
+CHECK_ENV = SRCDIR=$(TOP) IPC_BUILD=$(abspath $(O)) \
+	IPC_COMMAND=$(abspath $(O))/bin/ipc \
 	PATH="$(abspath $(O))/bin:$$PATH" CC="$(CC)" \
 	$(if $(SANITIZE),CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER-4}) \
 	ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \

@@ -15,7 +15,7 @@ set -eu
 tarball=$1 name=$2 source=$3
 : "${MAKE:=make}" "${CC:=cc}" "${PKG_CONFIG:=pkg-config}"
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+trap 'chmod -R u+w "$tmp"; rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM HUP
 tar -C "$tmp" -xf "$tarball"
 
