@@ -42,7 +42,7 @@ for file in $sources $headers; do
 		exit bad
 	    }' >&2 || fail
 	grep -Hn '[[:blank:]]$' "$file" >&2 && fail
-	grep -HnE 'TODO|FIXME|XXX' "$file" >&2 && fail
+	grep -HnwE 'TODO|FIXME|XXX' "$file" >&2 && fail
 	grep -HnE '^typedef struct' "$file" >&2 && fail
 done
 
@@ -52,11 +52,14 @@ if test -n "$sources" && have clang-tidy; then
 	    clang-tidy --quiet "$@" -- -std=c11 $CPPFLAGS 2>/dev/null' lint >&2 ||
 	    fail
 fi
+# It knows no macro of the system headers, so what it can not parse says nothing:
+# compilers have parsed it.
 # shellcheck disable=SC2086
 if test -n "$sources" && have cppcheck; then
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability \
-	    --suppress=missingIncludeSystem $CPPFLAGS $sources || fail
+	    --suppress=missingIncludeSystem --suppress=syntaxError \
+	    $CPPFLAGS $sources || fail
 fi
 if have shellcheck; then
 	shellcheck scripts/*.sh .ci/run || fail
