@@ -24,6 +24,12 @@ say()
 	echo "distcheck: $*"
 }
 
+fail()
+{
+	say "$*" >&2
+	exit 1
+}
+
 list()
 {
 	(cd "$1" && find . -type f -o -type l | LC_ALL=C sort)
@@ -46,11 +52,10 @@ dest=$tmp/dest prefix=/opt/libipc
 "$MAKE" -f "$tmp/$name/Makefile" CC="$CC" install \
     DESTDIR="$dest" prefix=$prefix
 if readelf -d "$dest$prefix/bin/ipc" 2>/dev/null | grep -i 'r.*path'; then
-	say "the installed command has a path of the build tree in it" >&2
-	exit 1
+	fail "the installed command has a path of the build tree in it"
 fi
 grep -rl "$tmp" "$dest" --include='*.pc' --include='*.[1-7]' &&
-    { say "names the build tree" >&2; exit 1; }
+    fail "that names the build tree"
 
 say "a program is built against it, shared and static"
 cat >"$tmp/user.c" <<'END'
@@ -75,14 +80,14 @@ flags="--define-variable=prefix=$dest$prefix
 {
 	$CC -std=c11 -o "$tmp/user" "$tmp/user.c" \
 	    $("$PKG_CONFIG" $flags --cflags --libs libipc)
-	LD_LIBRARY_PATH="$dest$prefix/lib" "$tmp/user"
+	LD_LIBRARY_PATH="$dest$prefix/lib" "$tmp/user" || fail "it fails"
 	# Only this library: the others may have no static form here.
 	$CC -std=c11 -o "$tmp/user" "$tmp/user.c" \
 	    $("$PKG_CONFIG" $flags --cflags libipc) \
 	    "$dest$prefix/lib/libipc.a" \
 	    $("$PKG_CONFIG" $flags --static --libs-only-l libipc |
 	    sed 's/-lipc//')
-	"$tmp/user"
+	"$tmp/user" || fail "it fails, linked statically"
 }
 test "$("$PKG_CONFIG" --modversion libipc)" = "${name##*-}"
 LD_LIBRARY_PATH="$dest$prefix/lib" "$dest$prefix/bin/ipc" mechanisms >/dev/null
@@ -91,6 +96,6 @@ say "uninstalls"
 "$MAKE" -f "$tmp/$name/Makefile" CC="$CC" uninstall \
     DESTDIR="$dest" prefix=$prefix
 left=$(find "$dest" ! -type d -o -path '*ipc' -type d ! -path "$dest$prefix")
-test -z "$left" || { say "left: $left" >&2; exit 1; }
+test -z "$left" || fail "left: $left"
 list "$tmp/$name" | diff "$tmp/before" -
 say "$tarball is good"
