@@ -4,7 +4,7 @@
 # ./configure (which only writes config.mk and config.h; see configure.ac).
 # It needs GNU make 4 and any C11 compiler.  `make help' lists the targets.
 #
-#	make CC=clang CFLAGS=-O3	any compiler, any flags; a change rebuilds
+#	make CC=clang CFLAGS=-O3	any compiler, any flags; changes rebuild
 #	make V=1			shows the commands
 #	make WERROR=1			makes every warning an error
 #	make O=dir			everything that is built goes there: obj
@@ -28,11 +28,13 @@ SRC := $(if $(S),$(TOP),.)
 -include config.mk
 
 comma := ,
-empty :=
-space := $(empty) $(empty)
 
 SANITIZE ?=
 O ?= obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+
+ifneq (,$(filter $(TOP) $(CURDIR),$(abspath $(O))))
+$(error O=$(O) must be a directory of its own)
+endif
 
 VERSION := $(shell cat $(S)VERSION)
 SONAME := libipc.so.0
@@ -94,7 +96,8 @@ LIB_LIBS = -Wl,--as-needed $(BSD_LIBS) $(LIBRT) $(LDLIBS)
 
 # -z defs and the run time of a sanitizer, which only programs link, exclude
 # each other.
-LIB_LDFLAGS = -shared -Wl,-soname,$(SONAME) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
+LIB_LDFLAGS = -shared -Wl,-soname,$(SONAME) \
+	$(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
 	-Wl,--version-script=$(S)lib/libipc.map
 RPATH = -Wl,-rpath,$(abspath $(O))
 
@@ -122,7 +125,6 @@ SUPPORT_SRC := $(filter-out $(TEST_SRC),$(wildcard $(S)tests/*.c))
 FUZZ_SRC := $(filter-out $(S)fuzz/main.c,$(wildcard $(S)fuzz/*.c))
 HEADERS := $(wildcard $(S)include/ipc/*.h)
 MAN := $(wildcard $(S)man/*.[137])
-SCRIPTS := $(wildcard $(S)scripts/*.sh $(S).ci/run)
 
 obj = $(patsubst $(S)%.c,$(O)/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
@@ -153,10 +155,13 @@ AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 
 .PHONY: all check check-headers check-symbols check-man check-docs lint style
 .PHONY: fuzz demo install uninstall dist distcheck setup clean distclean help
-.PHONY: FORCE need-check
+.PHONY: FORCE need-check check-build
 
 all: ## the library, the command and the examples (the default)
-all: $(LIBS) $(COMMAND) $(EXAMPLES) $(if $(filter obj,$(O)),$(notdir $(COMMAND)))
+all: $(LIBS) $(COMMAND) $(EXAMPLES)
+ifeq ($(O),obj)
+all: $(notdir $(COMMAND))
+endif
 
 # A stamp is written anew only when its text has changed, and then all that
 # depends on it is built again.
@@ -209,12 +214,12 @@ ipc: $(O)/bin/ipc
 $(EXAMPLES): $(O)/examples/%: $(S)examples/%.c $(O)/flags.stamp \
     $(O)/libipc.so $(O)/$(SONAME) $(HEADERS)
 	@mkdir -p $(@D)
-	@set -e; libs='$(call mark,LIBS,5,$<)'; more=; \
-	if test -n "$${libs# }" && ! $(PKG_CONFIG) --exists $$libs; then \
-		echo "  skip    examples/$*: needs$$libs (pkg-config)"; \
+	@set -e; libs="$(strip $(call mark,LIBS,5,$<))"; more=; \
+	if test -n "$$libs" && ! $(PKG_CONFIG) --exists $$libs; then \
+		echo "  skip    examples/$*: needs $$libs (pkg-config)"; \
 		exit 0; \
 	fi; \
-	if test -n "$${libs# }"; then \
+	if test -n "$$libs"; then \
 		more=`$(PKG_CONFIG) --cflags --libs $$libs`; \
 	fi; \
 	$(if $(filter 1,$(V)),set -x,printf '  %-7s %s\n' CCLD examples/$*); \
@@ -275,7 +280,7 @@ $(FUZZERS:%=$(O)/fuzz/%): $(O)/fuzz/%: $(O)/fuzz/%.o $(O)/fuzz/main.o \
 
 $(FUZZ_RUNS): fuzz-run-%: $(O)/fuzz/%
 	@$(RUN) -t $(CHECK_TIMEOUT) $(O)/results fuzz_$* $(CHECK_RUNNER) \
-	    $(O)/fuzz/$* $(S)fuzz/corpus/$*
+	    $(O)/fuzz/$* $(wildcard $(S)fuzz/corpus/$*)
 
 CMD_headers = CC="$(CC)" CXX="$(CXX)" sh $(S)scripts/check-headers.sh \
 	$(S)include
@@ -382,7 +387,7 @@ uninstall: ## removes what install has installed, with the same variables
 	    .,,$(suffix $(page)))/$(page))
 	$(Q)$(MAN_NAMES) rm -f $(DESTDIR)$(mandir)/man3/$$name.3; fi; done
 	$(Q)test ! -d $(DESTDIR)$(includedir)/ipc || \
-	    rmdir $(DESTDIR)$(includedir)/ipc
+	    rmdir $(DESTDIR)$(includedir)/ipc || :
 
 #
 # Releasing
@@ -391,7 +396,7 @@ uninstall: ## removes what install has installed, with the same variables
 DISTNAME := libipc-$(VERSION)
 
 dist: ## libipc-VERSION.tar.gz: the tree of the last commit, nothing else
-	@git -C $(SRC) rev-parse --git-dir >/dev/null || { \
+	@test -e $(S).git || { \
 		echo "dist: $(SRC) is no git checkout" >&2; exit 1; }
 	@git -C $(SRC) diff --quiet HEAD || \
 		echo "dist: what is not committed is not in it" >&2
@@ -418,7 +423,10 @@ setup: ## installs what the build and the tests need, where it is missing
 	@PKG_CONFIG="$(PKG_CONFIG)" sh $(S)scripts/setup.sh
 
 clean: ## removes what was built
-	rm -rf $(O) $(if $(filter obj,$(O)),ipc)
+	rm -rf $(addprefix $(O)/,bin examples fuzz install lib results tests \
+	    tools flags.stamp sources.stamp libipc.a libipc.so*)
+	test ! -d $(O) || rmdir $(O)
+	$(if $(filter obj,$(O)),rm -f ipc)
 
 distclean: ## removes all of it, and what configure and dist have written
 	rm -rf obj obj-* ipc autom4te.cache configure configure~ config.mk \
