@@ -228,6 +228,7 @@ int	fds_open(void);
  */
 void	left_begin(const char *dir);	/* once: makes objects private if may */
 char   *left_list(void);		/* malloc'd */
+char   *left_things(void);		/* without the process's settings */
 bool	left_private(void);		/* objects of the kernel are our own */
 /* The first line of `after' that is not in `before', or NULL; and the other
  * way round. */
