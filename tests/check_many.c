@@ -131,6 +131,7 @@ START_TEST(a_full_channel_takes_a_part_of_the_batch)
 	expect(-EAGAIN, rc);
 	expect(-ETIMEDOUT, ipc_sendmany(ch[0], msgs, BATCH, 20));
 	(void)ipc_abandon(ch[0]);
+	prepare();
 	while ((rc = ipc_recvmany(ch[1], room, 1, 0)) == 1) {
 		room[0].iov_len = sizeof in[0];
 		got++;
