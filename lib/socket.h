@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "backend.h"
+#include "name.h"
 
 /* Records that hold a message of 1 MiB, or of 64 KiB, and what the core adds. */
 #define IPC__RECORD_LARGE	((1u << 20) + 256)
@@ -35,8 +36,7 @@ struct ipc__socket {
 				   messages go through; 0: it stays */
 	uint64_t capacity;	/* of a listener: for those it accepts */
 	bool	 listening;
-	char	 name[sizeof ((struct sockaddr_un *)0)->sun_path + 1];
-				/* "/path" or "@name", bound here */
+	struct ipc__socket_name name;	/* the path that was bound here */
 };
 
 /* What a backend takes for its own. */

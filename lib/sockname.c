@@ -9,13 +9,11 @@
 #include <sys/un.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "name.h"
 #include "socket.h"
 
 int
@@ -23,10 +21,11 @@ ipc__unix_name(struct sockaddr_un *sun, socklen_t *size, const char *name)
 {
 	size_t length = strlen(name);
 
-	/* The byte that ends a path is the first one of an abstract name. */
-	if (length >= sizeof sun->sun_path)
-		return ipc__fail(ENAMETOOLONG, "%s: the name of a Unix socket "
-		    "has at most %zu bytes", name, sizeof sun->sun_path - 1);
+	/* The byte that ends a path stands before an abstract name. */
+	if (length > IPC__SUN_MAX + (size_t)(name[0] == '@'))
+		return ipc__fail(ENAMETOOLONG, "%s: %zu bytes exceed the %d of "
+		    "a Unix socket's name (sun_path)", name, length,
+		    IPC__SUN_MAX);
 	memset(sun, 0, sizeof *sun);
 	sun->sun_family = AF_UNIX;
 	memcpy(sun->sun_path, name, length);
@@ -43,19 +42,12 @@ ipc__unix_serve(struct ipc__half *h, const struct ipc__address *a,
 {
 	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
 	char path[IPC__PATH_MAX];
-	int fd, flags, rc;
+	int rc;
 
-	rc = ipc__meeting_path(a, true, path, sizeof path);
-	if (rc < 0 || (fd = rc = ipc__unix_listen(a, path, kind->type)) < 0)
+	if ((rc = ipc__meeting_path(a, true, path, sizeof path)) < 0 ||
+	    (rc = ipc__unix_listen(a, path, kind->type, &s->name)) < 0)
 		return rc;
-	if ((flags = fcntl(fd, F_GETFL)) < 0 ||
-	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-	    strlcpy(s->name, path, sizeof s->name) >= sizeof s->name) {
-		rc = ipc__fail_sys("fcntl");
-		close(fd);
-		return rc;
-	}
-	h->fd = fd;
+	h->fd = rc;
 	s->listening = true;
 	s->capacity = a->opt.capacity;
 	return 0;
@@ -221,7 +213,8 @@ ipc__unix_reach(struct ipc__half *h, const struct ipc__address *a, int timeout,
  * Telling the name, and removing it
  */
 
-/* An adopted listener's; ours may have been bound at another path and moved. */
+/* The path of ours may have been moved since it was bound; an abstract name,
+ * and that of an adopted listener, the kernel knows. */
 static const char *
 bound_name(const struct ipc__half *h, struct sockaddr_un *sun)
 {
@@ -229,8 +222,8 @@ bound_name(const struct ipc__half *h, struct sockaddr_un *sun)
 	    IPC__STATE(h, const struct ipc__socket);
 	socklen_t size = sizeof *sun;
 
-	if (s->name[0])
-		return s->name;
+	if (s->name.path[0])
+		return s->name.path;
 	memset(sun, 0, sizeof *sun);
 	if (getsockname(h->fd, (struct sockaddr *)sun, &size) < 0 ||
 	    size <= offsetof(struct sockaddr_un, sun_path))
@@ -263,8 +256,8 @@ ipc__unix_where(const struct ipc__half *h, char *buffer, size_t size)
 void
 ipc__unix_close(struct ipc__half *h, bool clean)
 {
-	const struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	const struct ipc__socket *s = IPC__STATE(h, const struct ipc__socket);
 
-	if (clean && s->name[0] && s->name[0] != '@')
-		ipc__unix_remove(s->name, h->fd);
+	if (clean)
+		ipc__unix_remove(&s->name);
 }

@@ -38,7 +38,6 @@
 			 IPC_CAP_HALF)
 
 #define RECORD		4092	/* always goes at once when poll says so */
-#define CAPACITY_LEAST	(128 << 10)
 #define UNSENT		(1536 << 10)
 #define LINGER_MS	200
 
@@ -56,17 +55,16 @@ struct tcp {
 static void
 tcp_size(struct ipc__half *h, uint64_t capacity)
 {
+	int send, receive;
+
 	h->record = RECORD;
 	h->atomic = 0;
 	if (capacity == 0 || capacity == IPC__CAPACITY_KEEP)
 		return;
-	/* With less, one segment does not fit, and TCP crawls. */
-	if (capacity < CAPACITY_LEAST)
-		capacity = CAPACITY_LEAST;
-	if (capacity > INT_MAX)
-		capacity = INT_MAX;
-	h->capacity = ipc__socket_buffer(h->fd, SO_SNDBUF, capacity / 2, 8192);
-	h->capacity += ipc__socket_buffer(h->fd, SO_RCVBUF, capacity / 2, 0);
+	send = ipc__socket_get(h->fd, SOL_SOCKET, SO_SNDBUF);
+	receive = ipc__socket_get(h->fd, SOL_SOCKET, SO_RCVBUF);
+	if (send > 0 && receive > 0)
+		h->capacity = (size_t)send + (size_t)receive;
 }
 
 static const struct ipc__socket_kind tcp_kind = {
@@ -76,6 +74,20 @@ static const struct ipc__socket_kind tcp_kind = {
 	.title = "a TCP socket",
 	.size = tcp_size
 };
+
+static int
+set_keepalive(int fd)
+{
+	int rc;
+
+	if ((rc = ipc__socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1)) < 0 ||
+	    (rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE,
+	    KEEP_IDLE)) < 0 ||
+	    (rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+	    KEEP_INTERVAL)) < 0)
+		return rc;
+	return ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES);
+}
 
 /*
  * Options of a connection; those of a listener pass to what it accepts.  The
@@ -90,15 +102,25 @@ set_options(int fd, bool nodelay, bool keepalive)
 
 	if ((rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_NODELAY, nodelay)) < 0 ||
 	    (rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-	    UNSENT)) < 0 || !keepalive)
+	    UNSENT)) < 0)
 		return rc;
-	if ((rc = ipc__socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1)) < 0 ||
-	    (rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE,
-	    KEEP_IDLE)) < 0 ||
-	    (rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL,
-	    KEEP_INTERVAL)) < 0)
-		return rc;
-	return ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES);
+	return keepalive ? set_keepalive(fd) : 0;
+}
+
+/* Before the connection is made: a receive buffer that shrinks after the two
+ * kernels have agreed on segments makes TCP crawl. */
+static int
+prepare(int fd, const struct ipc__options *opt)
+{
+	uint64_t capacity = opt->capacity;
+
+	if (capacity > INT_MAX)
+		capacity = INT_MAX;
+	if (capacity > 0) {
+		ipc__socket_buffer(fd, SO_SNDBUF, capacity / 2, 8192);
+		ipc__socket_buffer(fd, SO_RCVBUF, capacity / 2, 0);
+	}
+	return set_options(fd, opt->nodelay, opt->keepalive);
 }
 
 /*
@@ -117,16 +139,18 @@ bind_failed(const union ipc__sockaddr *at, const char *call)
 
 static int
 listen_at(const struct ipc__inet *list, const union ipc__sockaddr *at,
-    unsigned backlog)
+    const struct ipc__options *opt)
 {
-	int fd, rc = 0;
+	unsigned backlog = opt->backlog ? opt->backlog : SOMAXCONN;
+	int fd, rc;
 
 	fd = ipc__inet_socket(list, at, SOCK_STREAM | SOCK_NONBLOCK);
 	if (fd < 0)
 		return fd;
+	rc = prepare(fd, opt);
 	/* Connections of an earlier listener do not hold the port; a living
 	 * listener does. */
-	if (ipc__inet_port(at) != 0)
+	if (rc == 0 && ipc__inet_port(at) != 0)
 		rc = ipc__socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (rc == 0 && bind(fd, &at->sa, ipc__inet_size(at)) < 0)
 		rc = bind_failed(at, "bind");
@@ -140,7 +164,7 @@ listen_at(const struct ipc__inet *list, const union ipc__sockaddr *at,
 }
 
 static int
-listen_any(const struct ipc__inet *list, unsigned backlog)
+listen_any(const struct ipc__inet *list, const struct ipc__options *opt)
 {
 	int fd = -EADDRNOTAVAIL;
 	unsigned i;
@@ -148,7 +172,7 @@ listen_any(const struct ipc__inet *list, unsigned backlog)
 	/* On to the next address only where this one is none of ours: a name
 	 * in use is in use. */
 	for (i = 0; i < list->count; i++) {
-		fd = listen_at(list, &list->at[i], backlog);
+		fd = listen_at(list, &list->at[i], opt);
 		if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
 			break;
 	}
@@ -163,16 +187,8 @@ tcp_listen(struct ipc__half *h, const struct ipc__address *a)
 	int fd, rc;
 
 	rc = ipc__inet_resolve(&list, a->name, SOCK_STREAM, true);
-	if (rc < 0)
+	if (rc < 0 || (fd = rc = listen_any(&list, &a->opt)) < 0)
 		return rc;
-	fd = listen_any(&list, a->opt.backlog ? a->opt.backlog : SOMAXCONN);
-	if (fd < 0)
-		return fd;
-	rc = set_options(fd, a->opt.nodelay, a->opt.keepalive);
-	if (rc < 0) {
-		close(fd);
-		return rc;
-	}
 	h->fd = fd;
 	tcp_size(h, a->opt.capacity);
 	t->socket.listening = true;
@@ -273,15 +289,15 @@ tcp_connect(struct ipc__half *h, const struct ipc__address *a, int timeout)
 	    SOCK_STREAM | SOCK_NONBLOCK);
 	if (fd < 0)
 		return fd;
-	h->fd = fd;
-	tcp_size(h, a->opt.capacity);
-	rc = set_options(fd, a->opt.nodelay, a->opt.keepalive);
+	rc = prepare(fd, &a->opt);
 	if (rc == 0)
 		rc = try_next(fd, &t->to, 0);
 	if (rc < 0 && rc != -EINPROGRESS) {
 		close(fd);
-		h->fd = -1;
+		return rc;
 	}
+	h->fd = fd;
+	tcp_size(h, a->opt.capacity);
 	return rc;
 }
 
@@ -343,7 +359,7 @@ accept_own(int listener, int client)
 }
 
 static int
-connect_to(int listener)
+connect_to(int listener, const struct ipc__options *opt)
 {
 	struct timeval limit = { .tv_sec = 1 }, none = { 0 };
 	union ipc__sockaddr at;
@@ -354,6 +370,10 @@ connect_to(int listener)
 		return ipc__fail_sys("getsockname");
 	if ((fd = ipc__socket_new(at.sa.sa_family, SOCK_STREAM)) < 0)
 		return fd;
+	if ((rc = prepare(fd, opt)) < 0) {
+		close(fd);
+		return rc;
+	}
 	/* The loopback answers at once, unless strangers fill the backlog. */
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 	do {
@@ -375,30 +395,26 @@ tcp_pair(struct ipc__half *a, struct ipc__half *b,
 {
 	const struct ipc__options *opt = &address->opt;
 	struct ipc__inet list;
-	int listener, one = -1, two = -1, rc;
+	int listener, one = -1, two, rc;
 
 	rc = ipc__inet_loopback(&list, address->name, SOCK_STREAM);
 	if (rc < 0)
 		return rc;
-	if ((listener = rc = listen_any(&list, 16)) < 0)
+	if ((listener = rc = listen_any(&list, opt)) < 0)
 		return rc;
-	if ((one = rc = connect_to(listener)) < 0 ||
-	    (two = rc = accept_own(listener, one)) < 0 ||
-	    (rc = set_options(one, opt->nodelay, opt->keepalive)) < 0 ||
-	    (rc = set_options(two, opt->nodelay, opt->keepalive)) < 0)
-		goto out;
-	a->fd = one;
-	b->fd = two;
-	tcp_size(a, opt->capacity);
-	tcp_size(b, opt->capacity);
-	one = two = -1;
-out:
+	if ((one = rc = connect_to(listener, opt)) < 0 ||
+	    (two = rc = accept_own(listener, one)) < 0) {
+		if (one >= 0)
+			close(one);
+	} else {
+		a->fd = one;
+		b->fd = two;
+		tcp_size(a, opt->capacity);
+		tcp_size(b, opt->capacity);
+		rc = 0;
+	}
 	close(listener);
-	if (one >= 0)
-		close(one);
-	if (two >= 0)
-		close(two);
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 /*

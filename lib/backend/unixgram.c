@@ -10,10 +10,8 @@
 #include <sys/un.h>
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "name.h"
 #include "socket.h"
 
 #define PAIR_KEYS	(IPC__SOCKET_KEYS | IPC__BIT(DUPLEX) | \
@@ -31,6 +29,7 @@
 
 struct unixgram {
 	struct ipc__socket socket;
+	bool	bound;		/* it has the name: it only answers */
 	int	outlet;		/* 1 + a descriptor, see find_outlet(); or 0 */
 	bool	choked;		/* it is what to wait for */
 };
@@ -85,23 +84,20 @@ name_taken(const char *name)
 static int
 open_receiver(struct ipc__half *h, const struct ipc__address *a, int flags)
 {
-	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	struct unixgram *g = IPC__STATE(h, struct unixgram);
 	struct stat st;
 	int fd;
 
 	if (flags & IPC_EXCLUSIVE && a->name[0] != '@' &&
 	    lstat(a->name, &st) == 0)
 		return ipc__fail(EEXIST, "%s: is there already", a->name);
-	if (strlen(a->name) >= sizeof s->name)
-		return ipc__fail(ENAMETOOLONG, "the name of a Unix socket has "
-		    "at most %zu bytes", sizeof s->name - 2);
-	fd = ipc__unix_bind(a, a->name, SOCK_DGRAM);
+	fd = ipc__unix_bind(a, a->name, SOCK_DGRAM, &g->socket.name);
 	if (fd == -EADDRINUSE)
 		return name_taken(a->name);
 	if (fd < 0)
 		return fd;
-	strlcpy(s->name, a->name, sizeof s->name);
 	h->fd = fd;
+	g->bound = true;
 	return 0;
 }
 
@@ -149,8 +145,6 @@ gram_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 static int
 gram_unlink(const struct ipc__address *a)
 {
-	if (a->name[0] == '@')
-		return ipc__fail(EINVAL, "an abstract name goes by itself");
 	return ipc__unix_unlink(a->name);
 }
 
@@ -219,9 +213,9 @@ static ssize_t
 gram_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside)
 {
-	const struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	const struct unixgram *g = IPC__STATE(h, const struct unixgram);
 
-	if (s->name[0])
+	if (g->bound)
 		return answer(h, iov, count, aside);
 	return ipc__record_send(h, iov, count, aside);
 }
