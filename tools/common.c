@@ -127,59 +127,70 @@ catch_signals(const int *signals, void *old)
 	return fd;
 }
 
-/* Waits for a client or a signal, so that the name does not stay behind. */
+/* Waits for a client or a signal. */
 static int
-await_client(struct ipc_listener *l, int timeout)
+await_client(struct ipc_listener *l, int signals, int timeout)
 {
-	static const int ends[] = { SIGINT, SIGTERM, 0 };
 	struct ipc_pollitem items[2] = {
 		{ .listener = l, .events = POLLIN },
-		{ .events = POLLIN }
+		{ .fd = signals, .events = POLLIN }
 	};
-	sigset_t old;
 	int rc;
 
-	items[1].fd = catch_signals(ends, &old);
-	if (items[1].fd < 0) {
-		warn("signalfd");
-		return -EMFILE;
-	}
 	rc = ipc_poll(items, 2, timeout);
 	if (rc == 0) {
 		warnx("nobody came within %d ms", timeout);
-		rc = -ETIMEDOUT;
-	} else if (rc < 0)
-		failed();
-	else if (items[1].revents)
-		rc = -EINTR;
-	else
-		rc = 0;
-	close(items[1].fd);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	return rc;
-}
-
-static int
-take_client(struct ipc_channel **ch, const char *address, int flags,
-    int timeout)
-{
-	struct ipc_listener *l;
-	int rc;
-
-	rc = ipc_listen(&l, address, flags);
+		return -ETIMEDOUT;
+	}
 	if (rc < 0) {
 		failed();
 		return rc;
 	}
+	return items[1].revents ? -EINTR : 0;
+}
+
+static int
+take_client(struct ipc_channel **ch, struct ipc_listener *l, int signals,
+    int timeout)
+{
+	int rc;
+
 	do {
-		rc = await_client(l, timeout);
+		rc = await_client(l, signals, timeout);
 		if (rc < 0)
-			break;
+			return rc;
 		rc = ipc_accept(ch, l, 0);
-		if (rc < 0 && rc != -EAGAIN)
-			failed();
 	} while (rc == -EAGAIN);
-	ipc_listener_close(l);
+	if (rc < 0)
+		failed();
+	return rc;
+}
+
+/* From before there is a name until it is gone again, the signals that end a
+ * command only end the wait: they are still pending, and end it below. */
+static int
+listen_once(struct ipc_channel **ch, const char *address, int flags,
+    int timeout)
+{
+	static const int ends[] = { SIGINT, SIGTERM, 0 };
+	struct ipc_listener *l;
+	int rc, signals;
+	sigset_t old;
+
+	signals = catch_signals(ends, &old);
+	if (signals < 0) {
+		warn("signalfd");
+		return -EMFILE;
+	}
+	rc = ipc_listen(&l, address, flags);
+	if (rc < 0)
+		failed();
+	else {
+		rc = take_client(ch, l, signals, timeout);
+		ipc_listener_close(l);
+	}
+	close(signals);
+	sigprocmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
 
@@ -190,7 +201,7 @@ obtain(struct ipc_channel **ch, const char *address, enum how how, int flags,
 	int rc;
 
 	if (how == LISTEN)
-		return take_client(ch, address, flags, timeout);
+		return listen_once(ch, address, flags, timeout);
 	if (how == OPEN)
 		rc = ipc_open(ch, address, flags);
 	else

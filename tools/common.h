@@ -67,8 +67,8 @@ bool with_option(char *buffer, size_t size, const char *address,
 int failed(void);
 
 /* A channel to `address', got as `how' says.  Of a listener it takes the first
- * client and then listens no more; SIGINT and SIGTERM end that wait cleanly,
- * with -EINTR.  An error has been printed. */
+ * client and then listens no more; SIGINT and SIGTERM end the command only when
+ * its name is gone.  An error has been printed. */
 int obtain(struct ipc_channel **, const char *address, enum how, int flags,
     int timeout);
 
