@@ -16,9 +16,16 @@
 
 #include "program.h"
 
-#define TICKS	(PROGRAM_SECONDS * 1000)	/* ms */
-
 static char directory[PATH_MAX];
+
+/* Milliseconds; more where everything is slower, as libcheck knows it. */
+static int
+ticks(void)
+{
+	const char *times = getenv("CK_TIMEOUT_MULTIPLIER");
+
+	return PROGRAM_SECONDS * 1000 * (times ? atoi(times) : 1);
+}
 
 static void
 tick(void)
@@ -167,7 +174,7 @@ program_end(struct program *p)
 {
 	bool in_time = reaped(p);
 
-	for (int i = 0; i < TICKS && !in_time; i++) {
+	for (int i = 0; i < ticks() && !in_time; i++) {
 		tick();
 		in_time = reaped(p);
 	}
@@ -204,7 +211,7 @@ program_run(struct program *p, int status, const char *input,
 void
 program_line(struct program *p, char *line, size_t size)
 {
-	for (int i = 0; i < TICKS; i++) {
+	for (int i = 0; i < ticks(); i++) {
 		ssize_t n = pread(p->out, line, size - 1, 0);
 		char *end = n > 0 ? memchr(line, '\n', (size_t)n) : NULL;
 
@@ -222,7 +229,7 @@ program_line(struct program *p, char *line, size_t size)
 void
 await_file(const char *name)
 {
-	for (int i = 0; i < TICKS; i++) {
+	for (int i = 0; i < ticks(); i++) {
 		if (access(name, F_OK) == 0)
 			return;
 		tick();

@@ -11,6 +11,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -389,7 +390,8 @@ demonstrate(const struct file *f, const char *name, bool json)
 static int
 run(const struct command *cmd, int argc, char *argv[])
 {
-	const char *name = "/proc/self/exe";
+	char self[PATH_MAX] = "/proc/self/exe";
+	const char *name = self;
 	struct file f;
 	bool json = false;
 	int c, status;
@@ -406,6 +408,8 @@ run(const struct command *cmd, int argc, char *argv[])
 		return usage(cmd);
 	if (argc - optind == 1)
 		name = argv[optind];
+	else if (realpath("/proc/self/exe", self) == NULL)
+		warn("/proc/self/exe");
 	if (load(&f, name) < 0)
 		return EXIT_FAILED;
 	status = demonstrate(&f, name, json);
