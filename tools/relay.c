@@ -116,7 +116,11 @@ move_bytes(struct flow *f)
 		finish(f);
 		return -EAGAIN;
 	}
-	return write_bytes(f, shared, (size_t)n);
+	rc = write_bytes(f, shared, (size_t)n);
+	if (rc < 0)
+		return rc;
+	/* The epoll set will tell if there is more: cheaper than asking. */
+	return (size_t)n < sizeof shared ? -EAGAIN : 0;
 }
 
 static int

@@ -7,6 +7,7 @@
  */
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -106,6 +107,19 @@ receive_some(struct relay *r)
 	return r->stream ? 0 : ipc_release(r->ch);
 }
 
+/* Whoever reads our output sees the end now; the number stays taken, so that
+ * nothing else comes to be standard output. */
+static void
+end_output(void)
+{
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	dup2(fd, STDOUT_FILENO);
+	close(fd);
+}
+
 static int
 receive(struct relay *r)
 {
@@ -114,7 +128,7 @@ receive(struct relay *r)
 	if (rc == 0 || rc == -EAGAIN)
 		return 0;
 	r->receiving = false;
-	close(STDOUT_FILENO);	/* our end of it has been passed on */
+	end_output();
 	if (rc == 1)
 		return EXIT_FAILED;
 	return rc == -EPIPE ? 0 : failed();
