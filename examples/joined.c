@@ -32,14 +32,11 @@ ask(struct ipc_channel *ch)
 static void
 answer(struct ipc_channel *ch)
 {
-	char text[64];
+	char text[64] = "";
 	int a, b, length;
-	ssize_t n;
 
-	n = ipc_recv(ch, text, sizeof text - 1, 1000);
-	if (n < 0)
+	if (ipc_recv(ch, text, sizeof text - 1, 1000) < 0)
 		errx(1, "parent: %s", ipc_errmsg());
-	text[n] = '\0';
 	if (sscanf(text, "%d %d", &a, &b) != 2)
 		errx(1, "parent: what is '%s'?", text);
 	length = snprintf(text, sizeof text, "%d", a * b);

@@ -55,7 +55,7 @@ main(int argc, char *argv[])
 	int calling = argc > 1 && !strcmp(argv[1], "-c");
 	const char *address = argc > 2 ? argv[2] : "unix:/tmp/example.sock";
 	struct ipc_listener *listener = NULL;
-	struct ipc_channel *ch;
+	struct ipc_channel *ch = NULL;
 	int rc;
 
 	if (calling)

@@ -305,36 +305,45 @@ show_all(const struct file *f, const char *directory, char *shared, bool json)
  * The file, and where names go
  */
 
+static ssize_t
+read_all(int fd, char *data, size_t size)
+{
+	size_t have = 0;
+	ssize_t n;
+
+	while (have < size && (n = read(fd, data + have, size - have)) != 0) {
+		if (n < 0)
+			return -1;
+		have += (size_t)n;
+	}
+	return (ssize_t)have;
+}
+
 static int
 load(struct file *f, const char *name)
 {
+	char *data = NULL;
 	struct stat st;
-	ssize_t n;
+	ssize_t n = -1;
 	int fd;
 
 	fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		goto fail;
-	f->size = 0;
-	f->data = malloc((size_t)st.st_size + 1);
-	if (!f->data)
-		goto fail;
-	while (f->size < (size_t)st.st_size) {
-		n = read(fd, f->data + f->size, (size_t)st.st_size - f->size);
-		if (n < 0)
-			goto fail;
-		if (n == 0)
-			break;
-		f->size += (size_t)n;
-	}
-	close(fd);
-	digest_of(f->data, f->size, f->digest);
-	return 0;
-fail:
-	warn("%s", name);
+	if (fd >= 0 && fstat(fd, &st) == 0)
+		data = malloc((size_t)st.st_size + 1);
+	if (data)
+		n = read_all(fd, data, (size_t)st.st_size);
+	if (n < 0)
+		warn("%s", name);
 	if (fd >= 0)
 		close(fd);
-	return -1;
+	if (n < 0) {
+		free(data);
+		return -1;
+	}
+	digest_of(data, (size_t)n, f->digest);
+	f->data = data;
+	f->size = (size_t)n;
+	return 0;
 }
 
 static int
