@@ -253,16 +253,20 @@ START_TEST(lines_sent_over_a_session_are_printed_as_they_were)
 }
 END_TEST
 
-/* The shell knows what the address means. */
+/* The shell knows what the address means.  A socket's name is gone already,
+ * with the one who had bound it. */
 static void
 remove_object(const char *address)
 {
 	struct program p;
 	char command[128];
+	int rc;
 
 	snprintf(command, sizeof command, "printf %%s \"%s\"", address);
 	program_run(&p, 0, NULL, command);
-	ck_assert_msg(ipc_unlink(p.text) == 0, "%s", ipc_errmsg());
+	rc = ipc_unlink(p.text);
+	ck_assert_msg(rc == (strstr(address, "unixgram") ? -ENOENT : 0),
+	    "ipc_unlink gives %d: %s", rc, ipc_errmsg());
 	program_free(&p);
 }
 
