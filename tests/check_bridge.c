@@ -367,13 +367,15 @@ END_TEST
 int
 main(int argc, char *argv[])
 {
-	Suite *s = suite_create("bridge");
-	TCase *tc = tcase_create("bridge");
 	SRunner *sr;
+	TCase *tc;
+	Suite *s;
 	int bad;
 
 	if (argc > 2 && !strcmp(argv[1], "server"))
 		return run_server(argv[2]);
+	s = suite_create("bridge");
+	tc = tcase_create("bridge");
 	tcase_set_timeout(tc, 3 * PROGRAM_SECONDS);
 	tcase_add_checked_fixture(tc, program_setup, program_teardown);
 	tcase_add_test(tc, bytes_go_both_ways);

@@ -555,12 +555,13 @@ add_loop(Suite *s, const char *name, const TTest *test, int count)
 int
 main(int argc, char *argv[])
 {
-	Suite *s = suite_create("tool");
 	SRunner *sr;
+	Suite *s;
 	int bad;
 
 	if (argc > 1 && !strcmp(argv[1], "child"))
 		return inheriting_child();
+	s = suite_create("tool");
 	add_loop(s, "status",
 	    a_failure_is_1_and_wrong_usage_2_and_both_are_explained, WRONGS);
 	ADD(s, "help", help_of_each_command_is_on_standard_output,
