@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <ipc/ipc.h>
+
 #include "bridge.h"
 
 static bool
@@ -98,6 +100,55 @@ START_TEST(redis_benchmark_gets_all_its_answers)
 }
 END_TEST
 
+/* Something between two bridges, the one at a TCP port, the other at redis: it
+ * carries the bytes of every client in a session of its own. */
+static const char *const between[] = {
+	"pipe:$dir/mid", "fifo:$dir/mid", "unix:$dir/mid",
+	"sysvmq:x?at=$dir/mid", "posixmq:/x?at=$dir/mid",
+	"memfd:x?at=$dir/mid", "posixshm:/x?at=$dir/mid", "mmap:$dir/mid"
+};
+#define BETWEEN	((int)(sizeof between / sizeof between[0]))
+
+static void
+start_between(struct program *back, const char *address)
+{
+	char command[256];
+
+	start_redis();
+	bridge_stop();
+	snprintf(command, sizeof command,
+	    "exec $ipc bridge \"%s\" unix:$dir/server", address);
+	program_start(back, NULL, command);
+	await_file(in_dir("mid"));
+	snprintf(command, sizeof command,
+	    "exec $ipc bridge -p tcp://127.0.0.1:0 \"%s\"", address);
+	bridge_start_as(command);
+}
+
+START_TEST(many_clients_go_over_two_bridges_and_any_mechanism)
+{
+	struct program back, p;
+	char command[256];
+	int fds;
+
+	if (!have_redis() || !ipc_mechanism(between[_i]))
+		return;
+	start_between(&back, between[_i]);
+	fds = bridge_fds();
+	snprintf(command, sizeof command, "redis-benchmark -h 127.0.0.1 "
+	    "-p %d --csv -c 50 -n 5000 -t set,get -d 300", bridge_port());
+	program_run(&p, 0, NULL, command);
+	ck_assert_ptr_nonnull(strstr(p.text, "\"GET\""));
+	ck_assert_ptr_null(strstr(p.errors, "Error"));
+	program_free(&p);
+	bridge_has_fds(fds);
+	kill(back.pid, SIGTERM);
+	ck_assert_msg(program_end(&back) == 0, "%s", back.errors);
+	program_free(&back);
+	stop_redis();
+}
+END_TEST
+
 /* The same data through the bridge and around it. */
 START_TEST(a_large_value_comes_back_as_it_is)
 {
@@ -149,6 +200,8 @@ main(void)
 	tcase_add_checked_fixture(tc, program_setup, program_teardown);
 	tcase_add_loop_test(tc, redis_benchmark_gets_all_its_answers, 0,
 	    LOADS);
+	tcase_add_loop_test(tc,
+	    many_clients_go_over_two_bridges_and_any_mechanism, 0, BETWEEN);
 	tcase_add_test(tc, a_large_value_comes_back_as_it_is);
 	tcase_add_test(tc, redis_answers_a_client_that_ends_its_sending);
 	suite_add_tcase(s, tc);

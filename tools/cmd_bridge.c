@@ -5,6 +5,7 @@
  * one relay does is in relay.c.
  */
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <err.h>
@@ -177,11 +178,25 @@ print_address(const struct ipc_listener *l)
 	return fflush(stdout) == EOF ? EXIT_FAILED : EXIT_OK;
 }
 
+/* A channel in an event loop has several descriptors, and the usual limit is
+ * meant for programs that have few. */
+static void
+raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int
 set_up(struct bridge *b)
 {
 	static const int ends[] = { SIGINT, SIGTERM, 0 };
 
+	raise_limit();
 	b->epoll = epoll_create1(EPOLL_CLOEXEC);
 	b->signals = catch_signals(ends, NULL);
 	if (b->epoll < 0 || b->signals < 0) {
@@ -262,7 +277,9 @@ const struct command cmd_bridge = {
 	.summary = "Accepts clients on one address and relays each to another",
 	.help =
 	    "Bytes are relayed, both ways at once, to any program that talks\n"
-	    "the bare mechanism.  It ends with SIGINT or SIGTERM.\n\n"
+	    "the bare mechanism.  It takes as many clients as the hard limit\n"
+	    "of open files allows, the others wait until some have left, and\n"
+	    "it ends with SIGINT or SIGTERM.\n\n"
 	    "  -m  relay messages of this library instead of bytes\n"
 	    "  -p  print the address that clients can connect to, such as the\n"
 	    "      port of tcp://127.0.0.1:0\n"
