@@ -2,7 +2,8 @@
 /*
  * What the manual says of the mechanisms, held against what the library says:
  * the table of capabilities in ipc_mechanisms(7), its sections, and the table
- * of options in ipc_address(7).  The pages are under $SRCDIR, or here.
+ * of options in ipc_address(7).  The pages are under $SRCDIR, or $IPC_SOURCE,
+ * or here.
  *
  * IPC_PRINT_TABLE=1 prints both tables as they should be, to be pasted.
  */
@@ -86,6 +87,8 @@ page(const char *name)
 	size_t n;
 	FILE *f;
 
+	if (!dir)
+		dir = getenv("IPC_SOURCE");
 	snprintf(path, sizeof path, "%s/man/%s", dir ? dir : ".", name);
 	f = fopen(path, "r");
 	ck_assert_msg(f, "cannot open %s (SRCDIR?)", path);
