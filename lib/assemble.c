@@ -209,6 +209,7 @@ ipc__control(struct ipc_channel *ch, const unsigned char *p, size_t size)
 		return ipc__broken(ch, "a control frame of no known kind");
 	switch (kind) {
 	case IPC__CTL_BYE:
+		ch->in.bye_all |= (arg & IPC_RECV) != 0;
 		if (arg & IPC_SEND)
 			atomic_store(&ch->in.bye, true);
 		return 0;
@@ -258,6 +259,23 @@ ipc__end_code(struct ipc_channel *ch, int dir)
 	return ipc__life_said_bye(life, IPC_DUPLEX) ? -EPIPE : -ECONNRESET;
 }
 
+/* The sending side need not find out by itself, which on TCP takes a lost
+ * message; but an end that only stopped sending still receives. */
+static void
+tell_sender(struct ipc_channel *ch, int code)
+{
+	struct ipc__in *in = &ch->in;
+	bool all;
+
+	if (ch->joined || ch->boundary == IPC_STREAM || in->half->bare)
+		return;
+	all = in->life ? ipc__life_ended(in->life, IPC_RECV) :
+	    in->half == ch->out.half &&
+	    (in->bye_all || !atomic_load(&in->bye));
+	if (all)
+		atomic_store(&ch->gone, code);
+}
+
 /* Nothing will come any more.  A half message is forgotten. */
 int
 ipc__ended(struct ipc_channel *ch)
@@ -276,5 +294,6 @@ ipc__ended(struct ipc_channel *ch)
 			return rc;
 		return code;
 	}
+	tell_sender(ch, code);
 	return in->end = code;
 }

@@ -87,6 +87,7 @@ struct ipc__in {
 
 	int		 end;		/* 0, or the code of the end */
 	_Atomic bool	 bye;		/* the other side said goodbye */
+	bool		 bye_all;	/* and will not receive either */
 	int64_t		 nap;		/* how long the last doze was, ns */
 	pthread_mutex_t	 lock;		/* threads=many */
 	_Atomic uint64_t messages, bytes, sleeps;
@@ -151,6 +152,8 @@ struct ipc_channel {
 	bool		 joined;	/* its sides have two other ends */
 	int		 shut;		/* directions that were shut down */
 	_Atomic bool	 turn;
+	_Atomic int	 gone;		/* the receiving side met the end of the
+					   whole other side: its code */
 	_Atomic unsigned used;		/* ipc__forks when last used */
 	unsigned	 process;	/* ipc__process when last used */
 	_Atomic(struct ipc__greet *) greet; /* connecting */
