@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The table of all mechanisms, in mechanism.c: one line each.
+ * The table of mechanisms.
  */
 #ifndef IPC_LIB_BACKENDS_H
 #define IPC_LIB_BACKENDS_H
@@ -12,7 +12,7 @@ struct ipc_backend;
 extern const struct ipc_backend *const ipc__backends[];
 extern const size_t ipc__backend_count;
 
-/* The one of this scheme (len bytes of it); NULL: there is none. */
+/* The one of this scheme; NULL if there is none. */
 const struct ipc_backend *ipc__backend(const char *scheme, size_t len);
 
 #endif
