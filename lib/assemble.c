@@ -191,6 +191,7 @@ control_turn(struct ipc_channel *ch)
 	if (!ch->half_duplex || atomic_load(&ch->turn))
 		return ipc__broken(ch, "a turn that is not its to give");
 	atomic_store(&ch->turn, true);
+	ipc__ready_update(ch, IPC_SEND, ch->out.end != 0);
 	return -EBUSY;
 }
 
@@ -208,6 +209,7 @@ ipc__control(struct ipc_channel *ch, const unsigned char *p, size_t size)
 		return ipc__broken(ch, "a control frame of no known kind");
 	switch (kind) {
 	case IPC__CTL_BYE:
+		ch->in.bye_all |= (arg & IPC_RECV) != 0;
 		if (arg & IPC_SEND)
 			atomic_store(&ch->in.bye, true);
 		return 0;
@@ -257,6 +259,23 @@ ipc__end_code(struct ipc_channel *ch, int dir)
 	return ipc__life_said_bye(life, IPC_DUPLEX) ? -EPIPE : -ECONNRESET;
 }
 
+/* The sending side need not find out by itself, which on TCP takes a lost
+ * message; but an end that only stopped sending still receives. */
+static void
+tell_sender(struct ipc_channel *ch, int code)
+{
+	struct ipc__in *in = &ch->in;
+	bool all;
+
+	if (ch->joined || ch->boundary == IPC_STREAM || in->half->bare)
+		return;
+	all = in->life ? ipc__life_ended(in->life, IPC_RECV) :
+	    in->half == ch->out.half &&
+	    (in->bye_all || !atomic_load(&in->bye));
+	if (all)
+		atomic_store(&ch->gone, code);
+}
+
 /* Nothing will come any more.  A half message is forgotten. */
 int
 ipc__ended(struct ipc_channel *ch)
@@ -269,9 +288,12 @@ ipc__ended(struct ipc_channel *ch)
 	in->frame.known = false;
 	in->pos = in->fill = 0;
 	if (in->outlives) {
+		/* The descriptor may become another one. */
+		ipc__ready_forget(&in->ready);
 		if ((rc = ipc__be_again(in->half)) < 0)
 			return rc;
 		return code;
 	}
+	tell_sender(ch, code);
 	return in->end = code;
 }

@@ -87,6 +87,7 @@ struct ipc__in {
 
 	int		 end;		/* 0, or the code of the end */
 	_Atomic bool	 bye;		/* the other side said goodbye */
+	bool		 bye_all;	/* and will not receive either */
 	int64_t		 nap;		/* how long the last doze was, ns */
 	pthread_mutex_t	 lock;		/* threads=many */
 	_Atomic uint64_t messages, bytes, sleeps;
@@ -151,6 +152,8 @@ struct ipc_channel {
 	bool		 joined;	/* its sides have two other ends */
 	int		 shut;		/* directions that were shut down */
 	_Atomic bool	 turn;
+	_Atomic int	 gone;		/* the receiving side met the end of the
+					   whole other side: its code */
 	_Atomic unsigned used;		/* ipc__forks when last used */
 	unsigned	 process;	/* ipc__process when last used */
 	_Atomic(struct ipc__greet *) greet; /* connecting */
@@ -275,7 +278,7 @@ void ipc__out_free(struct ipc__out *out);
  * ready.c
  */
 /* What a wait in this direction must look at: at most 4, how many. */
-unsigned ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds);
+int ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds);
 /* Waits for one of them, the bell, or the deadline.  0: look again;
  * -ETIMEDOUT. */
 int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
@@ -292,6 +295,8 @@ int ipc__cancelled(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 void ipc__ready_init(struct ipc__ready *r);
+/* Before a descriptor that is looked at is closed. */
+void ipc__ready_forget(struct ipc__ready *r);
 void ipc__ready_free(struct ipc__ready *r, bool own);
 
 /*
@@ -299,7 +304,7 @@ void ipc__ready_free(struct ipc__ready *r, bool own);
  */
 /* Brings a connection that is being made forward: 0 done, -EAGAIN, an error. */
 int ipc__greet_step(struct ipc_channel *ch);
-unsigned ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds);
+int ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds);
 void ipc__greet_free(struct ipc__greet *g);
 /* UDP: the client said hello again, our answer was lost. */
 int ipc__greet_again(struct ipc_channel *ch, const unsigned char *p);
