@@ -144,6 +144,7 @@ list_processes(FILE *out)
 static void
 list_settings(FILE *out)
 {
+	const unsigned restorer = 0x04000000;	/* libc's own mark */
 	struct sigaction sa;
 	struct rlimit r;
 	char cwd[1024];
@@ -157,7 +158,7 @@ list_settings(FILE *out)
 		if (sigaction(i, NULL, &sa) == 0)
 			fprintf(out, "signal %d: %p flags %x\n", i,
 			    (void *)(uintptr_t)sa.sa_handler,
-			    (unsigned)sa.sa_flags);
+			    (unsigned)sa.sa_flags & ~restorer);
 	pthread_sigmask(SIG_SETMASK, NULL, &set);
 	for (int i = 1; i < NSIG; i++)
 		if (sigismember(&set, i) == 1)
