@@ -147,7 +147,7 @@ ipc__record_size(struct ipc__half *h, uint64_t capacity)
 		return;
 	}
 	most = set_buffer(h->fd, SO_SNDBUF, SIZE_MAX);
-	s->arrives = record_fit(h, most);
+	s->arrives = h->room = record_fit(h, most);
 	if (capacity != 0 && capacity != IPC__CAPACITY_KEEP)
 		held = set_buffer(h->fd, SO_SNDBUF, smaller(capacity, most));
 	h->record = record_fit(h, capacity == 0 ? most : held);
