@@ -208,8 +208,8 @@ ipc__socket_check(int fd, const struct ipc__socket_kind *kind)
 	    socket_title(domain, type), kind->title);
 }
 
-static int
-check_state(int fd, bool listening)
+int
+ipc__socket_check_state(int fd, bool listening)
 {
 	struct sockaddr_storage peer;
 	socklen_t size = sizeof peer;
@@ -234,7 +234,7 @@ ipc__socket_adopt(struct ipc__half *h, int fd, bool listening,
 	int rc;
 
 	if ((rc = ipc__socket_check(fd, kind)) < 0 ||
-	    (rc = check_state(fd, listening)) < 0)
+	    (rc = ipc__socket_check_state(fd, listening)) < 0)
 		return rc;
 	h->fd = fd;
 	h->adopted = true;
@@ -266,7 +266,7 @@ ipc__socket_take(struct ipc__half *h, struct ipc__ticket *t,
 		return ipc__fail(EBADMSG, "the ticket is too short");
 	fd = t->fds[t->fd_next];
 	if ((rc = ipc__socket_check(fd, kind)) < 0 ||
-	    (rc = check_state(fd, false)) < 0)
+	    (rc = ipc__socket_check_state(fd, false)) < 0)
 		return rc;
 	t->fds[t->fd_next++] = -1;
 	h->fd = fd;
@@ -432,7 +432,7 @@ iov_size(const struct iovec *iov, int count)
 static ssize_t
 record_refused(struct ipc__half *h, size_t size, ssize_t rc)
 {
-	int held = ipc__socket_get(h->fd, SOL_SOCKET, SO_SNDBUF);
+	int held = ipc__socket_get(ipc__socket_out(h), SOL_SOCKET, SO_SNDBUF);
 
 	if (rc == -EMSGSIZE) {
 		if (held > 32 && h->record > (size_t)held - 32)
@@ -454,13 +454,14 @@ ssize_t
 ipc__record_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside)
 {
-	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	const struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	int fd = ipc__socket_out(h);
 	ssize_t n;
 
-	n = ipc__socket_send(h->fd, iov, count, aside);
+	n = ipc__socket_send(fd, iov, count, aside);
 	if (n == -EMSGSIZE && s->raise > 0) {
 		ipc__record_expect(h, SIZE_MAX);
-		n = ipc__socket_send(h->fd, iov, count, aside);
+		n = ipc__socket_send(fd, iov, count, aside);
 	}
 	if (n == -EMSGSIZE || n == -ENOBUFS || n == -ENOMEM)
 		return record_refused(h, iov_size(iov, count), n);

@@ -130,12 +130,12 @@ half_free(struct ipc__half *h, bool clean)
 	free(h);
 }
 
-#define assert_ok(expr)							\
-	do {								\
-		int rc_ = (int)(expr);					\
-		ck_assert_msg(rc_ >= 0, #expr ": %d, %s", rc_,		\
-		    ipc_errmsg());					\
-	} while (0)
+static inline void
+check_ok(int rc, const char *what)
+{
+	ck_assert_msg(rc >= 0, "%s: %d, %s", what, rc, ipc_errmsg());
+}
+#define assert_ok(expr)	check_ok((int)(expr), #expr)
 
 /* Both ends of a pair at this address. */
 static inline void
