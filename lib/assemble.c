@@ -191,6 +191,7 @@ control_turn(struct ipc_channel *ch)
 	if (!ch->half_duplex || atomic_load(&ch->turn))
 		return ipc__broken(ch, "a turn that is not its to give");
 	atomic_store(&ch->turn, true);
+	ipc__ready_update(ch, IPC_SEND, ch->out.end != 0);
 	return -EBUSY;
 }
 
@@ -269,6 +270,8 @@ ipc__ended(struct ipc_channel *ch)
 	in->frame.known = false;
 	in->pos = in->fill = 0;
 	if (in->outlives) {
+		/* The descriptor may become another one. */
+		ipc__ready_forget(&in->ready);
 		if ((rc = ipc__be_again(in->half)) < 0)
 			return rc;
 		return code;

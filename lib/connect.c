@@ -45,11 +45,11 @@ ipc__greet_free(struct ipc__greet *c)
 	free(c);
 }
 
-unsigned
+int
 ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds)
 {
 	struct ipc__greet *c = ch->greet;
-	unsigned n = 0;
+	int n = 0;
 
 	if (c->failed)
 		return 0;
@@ -59,9 +59,9 @@ ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds)
 	else if (c->step == CONNECTING)
 		fds[n++] = (struct pollfd){ c->g.half->fd, POLLOUT, 0 };
 	else
-		n += (unsigned)ipc__be_watch(c->g.half, c->step == LISTENING ?
+		n = ipc__be_watch(c->g.half, c->step == LISTENING ?
 		    IPC_RECV : IPC_SEND, fds);
-	if (c->timer != -1)
+	if (n >= 0 && c->timer != -1)
 		fds[n++] = (struct pollfd){ c->timer, POLLIN, 0 };
 	return n;
 }
@@ -331,13 +331,13 @@ static int
 listen_armed(struct ipc_channel *ch)
 {
 	struct ipc__half *h = ch->greet->g.half;
-	int rc, i = 0;
+	int rc, armed = 0, i = 0;
 
 	do
 		rc = listen_for_offer(ch);
-	while (rc == -EAGAIN && h != NULL && ipc__be_arm(h, IPC_RECV) != 0 &&
-	    i++ < 16);
-	return rc;
+	while (rc == -EAGAIN && h != NULL &&
+	    (armed = ipc__be_arm(h, IPC_RECV)) > 0 && i++ < 16);
+	return armed < 0 ? armed : rc;
 }
 
 static int

@@ -275,7 +275,7 @@ void ipc__out_free(struct ipc__out *out);
  * ready.c
  */
 /* What a wait in this direction must look at: at most 4, how many. */
-unsigned ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds);
+int ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds);
 /* Waits for one of them, the bell, or the deadline.  0: look again;
  * -ETIMEDOUT. */
 int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
@@ -292,6 +292,8 @@ int ipc__cancelled(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 void ipc__ready_init(struct ipc__ready *r);
+/* Before a descriptor that is looked at is closed. */
+void ipc__ready_forget(struct ipc__ready *r);
 void ipc__ready_free(struct ipc__ready *r, bool own);
 
 /*
@@ -299,7 +301,7 @@ void ipc__ready_free(struct ipc__ready *r, bool own);
  */
 /* Brings a connection that is being made forward: 0 done, -EAGAIN, an error. */
 int ipc__greet_step(struct ipc_channel *ch);
-unsigned ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds);
+int ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds);
 void ipc__greet_free(struct ipc__greet *g);
 /* UDP: the client said hello again, our answer was lost. */
 int ipc__greet_again(struct ipc_channel *ch, const unsigned char *p);

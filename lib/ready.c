@@ -50,15 +50,24 @@ ipc__ready_init(struct ipc__ready *r)
 }
 
 void
-ipc__ready_free(struct ipc__ready *r, bool own)
+ipc__ready_forget(struct ipc__ready *r)
 {
 	unsigned i;
+
+	for (i = 0; r->epoll != -1 && i < r->count; i++)
+		epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->sources[i].fd, NULL);
+	r->count = 0;
+}
+
+void
+ipc__ready_free(struct ipc__ready *r, bool own)
+{
 	int bell = atomic_load(&r->bell);
 
 	/* A forked copy of the set may live on in somebody's event loop; it
 	 * must not go on showing what this end was. */
-	for (i = 0; own && r->epoll != -1 && i < r->count; i++)
-		epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->sources[i].fd, NULL);
+	if (own)
+		ipc__ready_forget(r);
 	if (own && r->epoll != -1 && bell != -1)
 		epoll_ctl(r->epoll, EPOLL_CTL_DEL, bell, NULL);
 	if (r->epoll != -1)
@@ -75,18 +84,21 @@ ipc__ready_free(struct ipc__ready *r, bool own)
  * What to look at
  */
 
-unsigned
+int
 ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds)
 {
 	struct ipc__half *h = side_half(ch, dir);
 	struct ipc__life *life = side_life(ch, dir);
-	unsigned n = 0;
+	int n;
 
 	if (ch->greet != NULL)
 		return ipc__greet_sources(ch, fds);
-	if (h == NULL)
+	/* Out of turn nothing would be taken; a receive brings the turn. */
+	if (h == NULL || (dir == IPC_SEND && ipc__unlikely(ch->half_duplex) &&
+	    !atomic_load(&ch->turn)))
 		return 0;
-	n = (unsigned)ipc__be_watch(h, dir, fds);
+	if ((n = ipc__be_watch(h, dir, fds)) < 0)
+		return n;
 	if (life != NULL && h->be->traits & IPC__SILENT)
 		fds[n++] = (struct pollfd){ life->fd, POLLIN, 0 };
 	/* A turn that could not be brought yet. */
@@ -202,8 +214,7 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
 	struct pollfd fds[5];
-	unsigned n;
-	int rc;
+	int rc, n;
 
 	if (dir == IPC_RECV && ch->in.busy)
 		return timed_out(deadline);
@@ -213,14 +224,15 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 		silence(r);
 	if ((rc = ipc__cancelled(ch, dir)) < 0)
 		return rc;
-	n = ipc__sources(ch, dir, fds);
+	if ((n = ipc__sources(ch, dir, fds)) < 0)
+		return ipc__fail_at(ch->address.text, n);
 	fds[n] = (struct pollfd){ atomic_load(&r->bell), POLLIN, 0 };
 	if (dir == IPC_RECV)
 		ipc__count(ch->in.sleeps, 1);
 	else
 		ipc__count(ch->out.sleeps, 1);
 	rc = n == 0 ? doze(ch, fds, 1, deadline, dir) :
-	    ipc__poll_until(fds, n + 1, deadline);
+	    ipc__poll_until(fds, (unsigned)n + 1, deadline);
 	if (rc == 0 && n > 0)
 		return ipc__plain(-ETIMEDOUT);
 	if (rc == -ETIMEDOUT)
@@ -302,11 +314,11 @@ ipc__spin_more(struct ipc__spin *s)
  */
 
 static bool
-same_sources(const struct ipc__ready *r, const struct pollfd *fds, unsigned n)
+same_sources(const struct ipc__ready *r, const struct pollfd *fds, int n)
 {
-	unsigned i;
+	int i;
 
-	if (n != r->count)
+	if (n != (int)r->count)
 		return false;
 	for (i = 0; i < n; i++)
 		if (r->sources[i].fd != fds[i].fd ||
@@ -331,19 +343,18 @@ static int
 set_sources(struct ipc_channel *ch, int dir)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
+	int rc = 0, i, n;
 	struct pollfd fds[4];
-	unsigned i, n = ipc__sources(ch, dir, fds);
-	int rc = 0;
 
+	if ((n = ipc__sources(ch, dir, fds)) < 0)
+		return n;
 	if (same_sources(r, fds, n))
 		return 0;
-	for (i = 0; i < r->count; i++)
-		epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->sources[i].fd, NULL);
+	ipc__ready_forget(r);
 	for (i = 0; i < n && rc >= 0; i++) {
 		rc = add_source(r->epoll, fds[i].fd, fds[i].events);
-		r->sources[i] = fds[i];
+		r->sources[r->count++] = fds[i];
 	}
-	r->count = i;
 	return rc < 0 ? rc : 0;
 }
 
@@ -398,7 +409,7 @@ ready_now(struct ipc_channel *ch, int dir)
 		return ch->greet == NULL || cancel;
 	if (dir == IPC_RECV)
 		return ipc__in_ready(ch) || ipc__turn_ready(ch);
-	return ch->out.end != 0 || cancel;
+	return ch->out.end != 0 || ch->out.shut || cancel;
 }
 
 int
@@ -414,7 +425,11 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 		return ipc__wrong_way(ch, direction);
 	if ((rc = ipc__enter(ch)) < 0 && rc != -EAGAIN)
 		return rc;
-	if (ch->greet == NULL && ipc__sources(ch, direction, fds) == 0)
+	if (ch->greet == NULL && side_half(ch, direction) != NULL &&
+	    (rc = ipc__be_watch(side_half(ch, direction), direction,
+	    fds)) < 0)
+		return ipc__fail_at(ch->address.text, rc);
+	if (ch->greet == NULL && rc == 0 && side_half(ch, direction) != NULL)
 		return ipc__fail(EOPNOTSUPP, "%s: this mechanism has no "
 		    "descriptor to wait on", ch->address.text);
 	if (side_ready(ch, direction)->epoll == -1 &&

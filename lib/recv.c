@@ -63,7 +63,9 @@ look_again(struct ipc_channel *ch)
 		return ipc__fetch(ch);
 	if ((rc = silent_end(ch)) != -EAGAIN)
 		return rc;
-	for (i = 0; ipc__be_arm(in->half, IPC_RECV) != 0; i++) {
+	for (i = 0; (rc = ipc__be_arm(in->half, IPC_RECV)) != 0; i++) {
+		if (rc < 0)
+			return ipc__fail_at(ch->address.text, rc);
 		rc = ipc__fetch(ch);
 		/* A hostile ring can say so for ever: not past the deadline. */
 		in->busy |= i == ARM_TRIES;
@@ -183,9 +185,10 @@ raw_end(struct ipc_channel *ch)
 {
 	int rc = 0;
 
-	if (ch->in.outlives)
+	if (ch->in.outlives) {
+		ipc__ready_forget(&ch->in.ready);
 		rc = ipc__be_again(ch->in.half);
-	else
+	} else
 		ch->in.end = -EPIPE;
 	return rc < 0 ? rc : 0;
 }

@@ -150,7 +150,9 @@ no_room(struct ipc_channel *ch)
 
 	if ((rc = silent_end(ch)) != -EAGAIN)
 		return rc;
-	return ipc__be_arm(ch->out.half, IPC_SEND) ? 0 : -EAGAIN;
+	rc = ipc__be_arm(ch->out.half, IPC_SEND);
+	return rc < 0 ? ipc__fail_at(ch->address.text, rc) :
+	    rc > 0 ? 0 : -EAGAIN;
 }
 
 static int

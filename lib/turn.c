@@ -61,5 +61,6 @@ ipc_over(struct ipc_channel *ch)
 		return rc;
 	rc = (int)ipc__leave_send(ch, give_turn(ch));
 	ipc__ready_update(ch, IPC_RECV, ipc__in_ready(ch));
+	ipc__ready_update(ch, IPC_SEND, ch->out.end != 0);
 	return rc;
 }

@@ -237,8 +237,8 @@ ipc__client_step(const struct ipc_listener *l, struct ipc__client *c)
 		return welcome(l, &c->peer) ? 1 : -EACCES;
 	while ((rc = ipc__greeter_get(&c->g, &g)) == -EAGAIN)
 		if (c->g.half == NULL ||
-		    ipc__be_arm(c->g.half, IPC_RECV) == 0)
-			return 0;
+		    (rc = ipc__be_arm(c->g.half, IPC_RECV)) <= 0)
+			return rc < 0 && c->g.half ? rc : 0;
 	if (rc < 0)
 		return rc;
 	return c->offered ? answered(l, c, &g) : greeted(l, c, &g);

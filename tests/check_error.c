@@ -128,7 +128,7 @@ START_TEST(success_leaves_the_last_error_alone)
 }
 END_TEST
 
-START_TEST(a_code_without_a_text_gets_its_own_not_the_last_ones)
+START_TEST(a_code_without_a_text_does_not_get_the_last_ones)
 {
 	ipc__fail(EIO, "an old one");
 	ck_assert_int_eq(ipc__fail_at("unix:/x", -ENOENT), -ENOENT);
@@ -285,7 +285,7 @@ main(void)
 	tcase_add_test(tc, errno_survives);
 	tcase_add_test(tc, the_address_is_put_in_front_once);
 	tcase_add_test(tc, success_leaves_the_last_error_alone);
-	tcase_add_test(tc, a_code_without_a_text_gets_its_own_not_the_last_ones);
+	tcase_add_test(tc, a_code_without_a_text_does_not_get_the_last_ones);
 	tcase_add_test(tc, a_long_address_loses_its_middle_and_no_other_word);
 	tcase_add_test(tc, a_long_text_keeps_its_beginning_and_its_end);
 	tcase_add_test(tc, a_character_of_several_bytes_is_not_cut);

@@ -5,7 +5,7 @@
  */
 #include <fcntl.h>
 
-#include "halves.h"
+#include "sockets.h"
 
 #define LARGE	(4u << 20)
 

@@ -5,7 +5,7 @@
 #include <sys/un.h>
 #include <fcntl.h>
 
-#include "halves.h"
+#include "sockets.h"
 
 static ssize_t
 get_from(struct ipc__half *h, char *data, size_t size, struct ipc__aside *from)

@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
-#include "halves.h"
+#include "sockets.h"
 
 static const char *const pair_address[] = { "unix:", "unixpacket:" };
 static const char *const session_address[] = {

@@ -1,45 +1,30 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the tests of backends share: halves without a core around them, called
- * through the table, in a directory of their own.
+ * What the tests of single backends need, which call the table themselves: an
+ * address, halves, and a look at the descriptors that are open.
  */
 #ifndef IPC_TESTS_HALVES_H
 #define IPC_TESTS_HALVES_H
 
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <check.h>
 
-#include "address.h"
 #include "backend.h"
-#include "error.h"
 
-#undef unix	/* a macro of gcc's gnu modes */
-extern const struct ipc_backend ipc__backend_unix, ipc__backend_unixpacket,
-    ipc__backend_unixgram, ipc__backend_tcp, ipc__backend_udp;
-
-static const struct ipc_backend *const sockets[] = {
-	&ipc__backend_unix, &ipc__backend_unixpacket, &ipc__backend_unixgram,
-	&ipc__backend_tcp, &ipc__backend_udp
-};
-#define SOCKETS		5
-enum { UNIX, UNIXPACKET, UNIXGRAM, TCP, UDP };
-
-static char top[64];		/* the directory of this test */
-static int before;		/* descriptors that were open */
+static int fds_before;
 
 static inline int
-count_fds(void)
+fds_open(void)
 {
 	DIR *d = opendir("/proc/self/fd");
 	int n = 0;
@@ -51,244 +36,143 @@ count_fds(void)
 	return n;
 }
 
-static inline int
-remove_entry(const char *path, const struct stat *st, int flag, struct FTW *f)
+/* A checked fixture. */
+static inline void
+note_fds(void)
 {
-	(void)st, (void)flag, (void)f;
-	return remove(path);
+	fds_before = fds_open();
 }
 
 static inline void
-halves_setup(void)
+check_fds(void)
 {
-	const char *tmp = getenv("TMPDIR");
-	char runtime[80];
-
-	snprintf(top, sizeof top, "%.40s/ipc-half.XXXXXX", tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
-	snprintf(runtime, sizeof runtime, "%s/run", top);
-	ck_assert_int_eq(setenv("IPC_RUNTIME_DIR", runtime, 1), 0);
-	before = count_fds();
+	ck_assert_int_eq(fds_open(), fds_before);
 }
 
-static inline void
-halves_teardown(void)
-{
-	nftw(top, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-	ck_assert_int_eq(count_fds(), before);
-}
-
-static inline const struct ipc_backend *
-lookup(const char *scheme, size_t len)
-{
-	const char *s;
-	unsigned i;
-
-	for (i = 0; i < SOCKETS; i++) {
-		s = sockets[i]->mechanism.scheme;
-		if (strlen(s) == len && memcmp(s, scheme, len) == 0)
-			return sockets[i];
-	}
-	return NULL;
-}
-
-/* An address; %s in it stands for the test's directory. */
+/* As option.c leaves it where nothing is said. */
 static inline struct ipc__address
-address(enum ipc_way way, const char *fmt)
+address_of(const struct ipc_backend *be, const char *name)
 {
-	struct ipc__address a;
-	char text[256];
+	struct ipc__address a = {
+		.be = be,
+		.text = (char *)(uintptr_t)name,
+		.name = (char *)(uintptr_t)name,
+		.opt = {
+			.mode = 0600,
+			.uid = (uid_t)-1,
+			.gid = (gid_t)-1,
+			.end = true,
+		},
+	};
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(text, sizeof text, fmt, top);
-#pragma GCC diagnostic pop
-	ck_assert_msg(ipc__address_parse_by(&a, text, way, lookup) == 0, "%s",
-	    ipc_errmsg());
 	return a;
 }
 
 static inline struct ipc__half *
 half_new(const struct ipc_backend *be, int dir)
 {
-	struct ipc__half *h = calloc(1, sizeof *h + be->size);
+	struct ipc__half *h;
+	size_t size = sizeof *h + be->size;
 
+	h = aligned_alloc(alignof(struct ipc__half),
+	    (size + 15) & ~(size_t)15);
 	ck_assert_ptr_nonnull(h);
+	memset(h, 0, size);
 	h->be = be;
-	h->fd = -1;
 	h->dir = dir;
+	h->fd = -1;
 	return h;
 }
 
 static inline void
-half_free(struct ipc__half *h, bool clean)
+half_close(struct ipc__half *h, bool clean)
 {
-	if (h->be->close)
+	if (h->be->close != NULL)
 		h->be->close(h, clean);
 	if (h->fd >= 0)
-		ck_assert_int_eq(close(h->fd), 0);
+		close(h->fd);
 	free(h);
 }
 
-static inline void
-check_ok(int rc, const char *what)
+static inline ssize_t
+half_send(struct ipc__half *h, const void *data, size_t size)
 {
-	ck_assert_msg(rc >= 0, "%s: %d, %s", what, rc, ipc_errmsg());
-}
-#define assert_ok(expr)	check_ok((int)(expr), #expr)
+	struct iovec v = { (void *)(uintptr_t)data, size };
 
-/* Both ends of a pair at this address. */
-static inline void
-make_pair(struct ipc__half *ends[2], const char *text)
-{
-	struct ipc__address a = address(IPC_WAY_PAIR, text);
-	int i;
-
-	for (i = 0; i < 2; i++)
-		ends[i] = half_new(a.be, IPC_DUPLEX);
-	assert_ok(a.be->pair(ends[0], ends[1], &a));
-	for (i = 0; i < 2; i++)
-		ck_assert_int_eq(fcntl(ends[i]->fd, F_GETFD), FD_CLOEXEC);
-	ipc__address_free(&a);
+	return h->be->send(h, &v, 1, NULL);
 }
 
-static inline void
-free_pair(struct ipc__half *ends[2])
+static inline ssize_t
+half_recv(struct ipc__half *h, void *data, size_t size)
 {
-	half_free(ends[0], true);
-	half_free(ends[1], true);
+	struct iovec v = { data, size };
+
+	return h->be->recv(h, &v, 1, NULL);
 }
 
-static inline int
-listen_at(struct ipc__half **l, const char *text)
-{
-	struct ipc__address a = address(IPC_WAY_SESSION, text);
-	int rc;
-
-	*l = half_new(a.be, IPC_DUPLEX);
-	if ((rc = a.be->listen(*l, &a)) < 0) {
-		ck_assert_int_eq((*l)->fd, -1);
-		free(*l);
-		*l = NULL;
-	}
-	ipc__address_free(&a);
-	return rc;
-}
-
-static inline int
-connect_at(struct ipc__half **h, const char *text, int timeout)
-{
-	struct ipc__address a = address(IPC_WAY_SESSION, text);
-	int rc;
-
-	*h = half_new(a.be, IPC_DUPLEX);
-	rc = a.be->connect(*h, &a, timeout);
-	if (rc < 0 && rc != -EINPROGRESS) {
-		ck_assert_int_eq((*h)->fd, -1);
-		free(*h);
-		*h = NULL;
-	}
-	ipc__address_free(&a);
-	return rc;
-}
-
-static inline int
-open_at(struct ipc__half **h, const char *text, int dir, int flags)
-{
-	struct ipc__address a = address(IPC_WAY_OPEN, text);
-	int rc;
-
-	*h = half_new(a.be, dir);
-	(*h)->bare = true;
-	if ((rc = a.be->open(*h, &a, flags)) < 0) {
-		ck_assert_int_eq((*h)->fd, -1);
-		free(*h);
-		*h = NULL;
-	}
-	ipc__address_free(&a);
-	return rc;
-}
-
-static inline int
-accept_from(struct ipc__half **h, struct ipc__half *l)
-{
-	int rc;
-
-	*h = half_new(l->be, IPC_DUPLEX);
-	if ((rc = l->be->accept(*h, l)) < 0) {
-		ck_assert_int_eq((*h)->fd, -1);
-		free(*h);
-		*h = NULL;
-	} else
-		ck_assert_int_eq(fcntl((*h)->fd, F_GETFD), FD_CLOEXEC);
-	return rc;
-}
-
-static inline bool
+static inline short
 ready(int fd, short events, int timeout)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 
-	return poll(&p, 1, timeout) > 0 && p.revents & events;
+	return poll(&p, 1, timeout) == 1 ? p.revents : 0;
 }
 
-/* A client's and a server's end of a session with this listener. */
 static inline void
-make_session(struct ipc__half *ends[2], struct ipc__half *l, const char *text)
-{
-	int rc = connect_at(&ends[0], text, 1000);
-
-	if (rc == -EINPROGRESS) {
-		ck_assert(ready(ends[0]->fd, POLLOUT, 1000));
-		rc = ends[0]->be->connected(ends[0]);
-	}
-	assert_ok(rc);
-	ck_assert(ready(l->fd, POLLIN, 1000));
-	assert_ok(accept_from(&ends[1], l));
-}
-
-static inline ssize_t
-put(struct ipc__half *h, const void *data, size_t size)
-{
-	struct iovec iov = { (void *)data, size };
-
-	return h->be->send(h, &iov, 1, NULL);
-}
-
-static inline ssize_t
-get(struct ipc__half *h, void *data, size_t size)
-{
-	struct iovec iov = { data, size };
-
-	return h->be->recv(h, &iov, 1, NULL);
-}
-
-/* The same, waiting for it: UDP and TCP deliver in their own time. */
-static inline ssize_t
-await(struct ipc__half *h, void *data, size_t size)
-{
-	ck_assert_msg(ready(h->fd, POLLIN, 2000), "nothing came");
-	return get(h, data, size);
-}
-
-static inline int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Runs a part of a test in a process of its own; its assertions count. */
-static inline void
-join_child(pid_t child)
+reap(pid_t pid)
 {
 	int status;
 
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-	    "the child failed: %x", (unsigned)status);
+	    "a child ended with status %#x", status);
+}
+
+/* A directory of the test's own, for private names as well. */
+static char test_dir[256];
+
+static inline void
+dir_make(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(test_dir, sizeof test_dir, "%s/ipc-halves.XXXXXX",
+	    tmp != NULL ? tmp : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(test_dir));
+	setenv("IPC_RUNTIME_DIR", test_dir, 1);
+	note_fds();
+}
+
+/* It must be empty but for what the test put there itself. */
+static inline void
+dir_remove(void)
+{
+	check_fds();
+	ck_assert_msg(rmdir(test_dir) == 0, "%s: %s", test_dir,
+	    strerror(errno));
+}
+
+static inline const char *
+in_dir(const char *name)
+{
+	static char path[4][512];
+	static int i;
+
+	i = (i + 1) % 4;
+	snprintf(path[i], sizeof path[i], "%s/%s", test_dir, name);
+	return path[i];
+}
+
+static inline int
+suite_run(Suite *s)
+{
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif
