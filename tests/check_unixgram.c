@@ -103,6 +103,29 @@ START_TEST(sending_to_a_receiver_that_is_gone_is_epipe)
 }
 END_TEST
 
+/* Whether it died, or closed and took its name along. */
+START_TEST(an_answer_outlives_the_one_who_gave_it)
+{
+	struct ipc__aside from = { 0 };
+	struct ipc__half *r, *c;
+	char buf[10];
+
+	assert_ok(open_at(&r, "unixgram:%s/g", IPC_RECV, 0));
+	assert_ok(open_at(&c, "unixgram:%s/g", IPC_DUPLEX, 0));
+	ck_assert_int_eq(put(c, "ask", 3), 3);
+	ck_assert_int_eq(get_from(r, buf, sizeof buf, &from), 3);
+	ck_assert_int_eq(answer(r, "yes", &from), 3);
+	/* Nor does another question hurt it. */
+	ck_assert_int_eq(put(c, "more", 4), 4);
+	half_free(r, _i);
+	ck_assert_int_eq(put(c, "more", 4), -EPIPE);
+	ck_assert_int_eq(get(c, buf, sizeof buf), 3);
+	ck_assert_mem_eq(buf, "yes", 3);
+	ck_assert_int_eq(put(c, "more", 4), -EPIPE);
+	half_free(c, true);
+}
+END_TEST
+
 START_TEST(one_receiver_has_the_name)
 {
 	struct ipc__half *r, *again;
@@ -344,12 +367,13 @@ suite(void)
 	Suite *s = suite_create("unixgram");
 	TCase *tc = tcase_create("unixgram");
 
-	tcase_add_checked_fixture(tc, halves_setup, halves_teardown);
+	tcase_add_checked_fixture(tc, sockets_setup, sockets_teardown);
 	tcase_set_timeout(tc, 10);
 	tcase_add_test(tc, a_sender_reaches_the_receiver);
 	tcase_add_test(tc, a_receiver_answers_each_by_its_address);
 	tcase_add_loop_test(tc, sending_to_a_receiver_that_is_gone_is_epipe,
 	    IPC_SEND, IPC_DUPLEX + 1);
+	tcase_add_loop_test(tc, an_answer_outlives_the_one_who_gave_it, 0, 2);
 	tcase_add_test(tc, one_receiver_has_the_name);
 	tcase_add_test(tc, the_mode_is_the_one_of_the_address);
 	tcase_add_test(tc, the_name_is_removed_by_unlink);

@@ -464,7 +464,7 @@ suite(void)
 	Suite *s = suite_create("unixsock");
 	TCase *tc = tcase_create("unixsock");
 
-	tcase_add_checked_fixture(tc, halves_setup, halves_teardown);
+	tcase_add_checked_fixture(tc, sockets_setup, sockets_teardown);
 	tcase_set_timeout(tc, 10);
 	tcase_add_loop_test(tc, what_is_atomic_is_whole_or_nothing, 0, 4);
 	tcase_add_test(tc, more_than_fits_is_taken_in_part);
