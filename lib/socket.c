@@ -468,37 +468,33 @@ ipc__record_send(struct ipc__half *h, const struct iovec *iov, int count,
 	return ipc__socket_failed("sendmsg", n);
 }
 
-/*
- * The next record is larger than the buffers: it must stay where it is.  An
- * error that was waiting (a reset, a refusal) is told once and hides what is
- * behind it.
- */
-static bool
-too_large(struct ipc__half *h, size_t room)
+/* Would the next record be cut?  Then it must stay where it is.  An error that
+ * waits is told by this look, and not by the receive after it. */
+static ssize_t
+look(struct ipc__half *h, size_t room)
 {
-	const int flags = MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT;
 	ssize_t n;
 
-	n = recv(h->fd, NULL, 0, flags);
-	if (n < 0 && errno != EAGAIN)
-		n = recv(h->fd, NULL, 0, flags);
-	if (n <= 0 || (size_t)n <= room)
-		return false;
+	n = recv(h->fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n <= room)
+		return 0;
 	if ((size_t)n > h->record)
 		h->record = n;
-	return true;
+	return -EMSGSIZE;
 }
 
 ssize_t
 ipc__record_recv(struct ipc__half *h, const struct iovec *iov, int count,
     struct ipc__aside *aside)
 {
-	const struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	const struct ipc__socket *s = IPC__STATE(h, const struct ipc__socket);
 	size_t room = iov_size(iov, count);
 	ssize_t n;
 
-	if (room < s->arrives && too_large(h, room))
-		return -EMSGSIZE;
+	if (room < s->arrives && (n = look(h, room)) < 0)
+		return n;
 	n = ipc__socket_recv(h->fd, iov, count, aside);
 	if (n == -EBADMSG)
 		return ipc__fail(EBADMSG, "a record of more than %zu bytes "
