@@ -82,8 +82,9 @@ explain(const char *path, int err, const char *scheme)
 			return ipc__fail(EPROTOTYPE, "%s is no meeting point: "
 			    "ipc_open opens a named object", path);
 		if (err == EPROTOTYPE)
-			return ipc__fail(EPROTOTYPE, "%s is the meeting point "
-			    "of another mechanism than %s:", path, scheme);
+			return ipc__fail(EPROTOTYPE, "%s is a socket of another "
+			    "kind: the meeting point of another mechanism than "
+			    "%s:, or a name for ipc_open", path, scheme);
 	}
 	if (err == EAGAIN)
 		return ipc__fail(EAGAIN, "connect %s: the listener's backlog "
@@ -409,7 +410,7 @@ make_hello(struct ipc_channel *ch, int flags)
 	h->kind = IPC__HELLO;
 	h->boundary = o->boundary;
 	h->dir = flags & IPC_DUPLEX;
-	h->half = ch->half_duplex ? 1 :
+	h->half = ch->half_duplex ? 1 : h->dir == IPC_DUPLEX ||
 	    o->set & UINT32_C(1) << IPC__KEY_DUPLEX ? 0 : 2;
 	h->max_message = (uint32_t)o->max_message;
 	h->capacity = o->capacity;

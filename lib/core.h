@@ -86,7 +86,8 @@ struct ipc__in {
 	bool		 fds_lost;
 
 	int		 end;		/* 0, or the code of the end */
-	_Atomic bool	 bye;		/* the other side said goodbye */
+	_Atomic int	 bye;		/* directions that the other side said
+					   goodbye to */
 	int64_t		 nap;		/* how long the last doze was, ns */
 	pthread_mutex_t	 lock;		/* threads=many */
 	_Atomic uint64_t messages, bytes, sleeps;
@@ -148,9 +149,13 @@ struct ipc_channel {
 	unsigned	 caps;
 	bool		 half_duplex;
 	bool		 many;
+	bool		 answers;	/* opened to receive: can send to an
+					   address all the same */
 	bool		 joined;	/* its sides have two other ends */
 	int		 shut;		/* directions that were shut down */
 	_Atomic bool	 turn;
+	_Atomic int	 gone;		/* the receiving side met the end of the
+					   whole other side: its code */
 	_Atomic unsigned used;		/* ipc__forks when last used */
 	unsigned	 process;	/* ipc__process when last used */
 	_Atomic(struct ipc__greet *) greet; /* connecting */
@@ -291,6 +296,7 @@ bool ipc__spin_more(struct ipc__spin *s);
 int ipc__cancelled(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
+bool ipc__side_ready(struct ipc_channel *ch, int dir);
 void ipc__ready_init(struct ipc__ready *r);
 /* Before a descriptor that is looked at is closed. */
 void ipc__ready_forget(struct ipc__ready *r);

@@ -206,7 +206,7 @@ ipc__goodbye(struct ipc_channel *ch, int dirs)
 		ipc__life_bye(out->life, dirs);
 	if (out->life != NULL || out->half == NULL || out->half->bare ||
 	    out->end || !(ch->caps & IPC_CAP_DEATH) ||
-	    ch->boundary == IPC_STREAM)
+	    ch->boundary == IPC_STREAM || (dirs == IPC_RECV && out->begun))
 		return;
 	ipc__out_give_up(ch);
 	add_debt(out, IPC__CTL_BYE, (unsigned)dirs, 0);

@@ -142,35 +142,25 @@ note(int rc, const char *text)
 
 /* A text that is too long for us is made whole all the same, so that it can be
  * shortened where it hurts least. */
-static void
-note_format(int rc, const char *fmt, va_list ap)
-{
-	char text[IPC__TEXT_SIZE];
-	char *whole;
-	va_list again;
-	int n;
-
-	va_copy(again, ap);
-	n = vsnprintf(text, sizeof text, fmt, ap);
-	if (n < 0)
-		text[0] = '\0';
-	if (n >= (int)sizeof text && vasprintf(&whole, fmt, again) >= 0) {
-		note(rc, whole);
-		free(whole);
-	} else
-		note(rc, text);
-	va_end(again);
-}
-
 int
 ipc__fail(int code, const char *fmt, ...)
 {
-	int saved = errno;
+	char text[IPC__TEXT_SIZE] = "";
+	char *whole = NULL;
+	int saved = errno, n;
 	va_list ap;
 
 	va_start(ap, fmt);
-	note_format(-code, fmt, ap);
+	n = vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
+	if (n >= (int)sizeof text) {
+		va_start(ap, fmt);
+		if (vasprintf(&whole, fmt, ap) < 0)
+			whole = NULL;
+		va_end(ap);
+	}
+	note(-code, whole != NULL ? whole : text);
+	free(whole);
 	errno = saved;
 	return -code;
 }

@@ -349,7 +349,8 @@ ipc__listener_free(struct ipc_listener *l, bool clean)
 }
 
 int
-ipc__listener_new(struct ipc_listener **out, const char *address, int flags)
+ipc__listener_new(struct ipc_listener **out, const char *address,
+    enum ipc_way way, int flags)
 {
 	struct ipc_listener *l = calloc(1, sizeof *l);
 	int rc;
@@ -360,8 +361,7 @@ ipc__listener_new(struct ipc_listener **out, const char *address, int flags)
 	l->fd = l->epoll = l->timer = -1;
 	l->last = &l->clients;
 	l->process = atomic_load(&ipc__process);
-	if ((rc = ipc__address_parse(&l->address, address,
-	    IPC_WAY_SESSION)) < 0) {
+	if ((rc = ipc__address_parse(&l->address, address, way)) < 0) {
 		free(l);
 		return rc;
 	}
@@ -427,7 +427,7 @@ ipc_listen(struct ipc_listener **out, const char *address, int flags)
 	    flags & ~(IPC_DUPLEX | IPC_HALF_DUPLEX))
 		return ipc__fail(EINVAL, "ipc_listen: an address, and flags out "
 		    "of directions and IPC_HALF_DUPLEX");
-	if ((rc = ipc__listener_new(&l, address, flags)) < 0)
+	if ((rc = ipc__listener_new(&l, address, IPC_WAY_SESSION, flags)) < 0)
 		return ipc__fail_at(address, rc);
 	if ((rc = start_listening(l)) == 0)
 		rc = ipc__listener_set(l);

@@ -52,7 +52,8 @@ void ipc__client_free(struct ipc__client *c);
 /*
  * listen.c
  */
-int ipc__listener_new(struct ipc_listener **l, const char *address, int flags);
+int ipc__listener_new(struct ipc_listener **l, const char *address,
+    enum ipc_way way, int flags);
 /* Can this mechanism have such sessions? */
 int ipc__listener_check(const struct ipc_listener *l);
 /* The epoll set around the descriptor that listens. */

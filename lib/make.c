@@ -2,6 +2,7 @@
 /*
  * Pairs, opened objects, adopted descriptors and joined channels.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,10 +33,12 @@ ipc__choose(const struct ipc__address *a, enum ipc_way way,
 	int rc = -EPROTONOSUPPORT;
 
 	for (name = a->be->choices; *name != NULL; name++) {
+		/* It may have no use for an option that is given. */
 		rc = ipc__address_as(&as, a, ipc__backend(*name,
 		    strlen(*name)), way);
-		if (rc == 0)
-			rc = try(&as, arg);
+		if (rc < 0)
+			continue;
+		rc = try(&as, arg);
 		ipc__address_free(&as);
 		if (!next_choice(rc))
 			return rc;
@@ -187,6 +190,8 @@ struct pair_request {
 static void
 own_peer(struct ipc_channel *ch)
 {
+	if (!(ch->caps & IPC_CAP_PEER))
+		return;
 	ch->peer.struct_size = sizeof ch->peer;
 	ch->peer.pid = getpid();
 	ch->peer.uid = geteuid();
@@ -298,8 +303,10 @@ try_open(struct ipc__address *a, void *arg)
 		ipc__channel_free(ch, false);
 		return rc;
 	}
+	/* A bound datagram socket answers whoever wrote. */
+	ch->answers = ch->caps & IPC_CAP_ADDRESS && !(dir & IPC_SEND);
 	ipc__channel_attach(ch, dir & IPC_RECV ? h : NULL,
-	    dir & IPC_SEND ? h : NULL, NULL);
+	    dir & IPC_SEND || ch->answers ? h : NULL, NULL);
 	*r->ch = ch;
 	return 0;
 }
@@ -362,20 +369,24 @@ adopt_halves(struct ipc_channel *ch, const struct adopt_request *r)
 {
 	struct ipc__half *rx = NULL, *tx = NULL;
 	bool same = r->recv_fd == r->send_fd;
-	int rc = 0;
+	bool two_way = same && ch->be->traits & IPC__TWOWAY;
+	int rc = 0, send_fd = r->send_fd;
 
-	if (same && !(ch->be->traits & IPC__TWOWAY))
-		return ipc__fail(EINVAL, "%s: one descriptor does not go both "
-		    "ways", ch->be->mechanism.scheme);
+	/* A terminal: each half has a descriptor to close. */
+	if (same && !two_way && (send_fd = fcntl(r->recv_fd, F_DUPFD_CLOEXEC,
+	    0)) == -1)
+		return ipc__fail_sys("fcntl");
 	if (r->recv_fd != -1)
-		rc = adopt_half(&rx, ch->be, same ? IPC_DUPLEX : IPC_RECV,
+		rc = adopt_half(&rx, ch->be, two_way ? IPC_DUPLEX : IPC_RECV,
 		    r->recv_fd);
-	if (rc == 0 && same)
+	if (rc == 0 && two_way)
 		tx = rx;
-	else if (rc == 0 && r->send_fd != -1)
-		rc = adopt_half(&tx, ch->be, IPC_SEND, r->send_fd);
+	else if (rc == 0 && send_fd != -1)
+		rc = adopt_half(&tx, ch->be, IPC_SEND, send_fd);
 	if (rc < 0) {
 		disown(rx);
+		if (send_fd != r->send_fd)
+			close(send_fd);
 		return rc;
 	}
 	ipc__channel_attach(ch, rx, tx, NULL);

@@ -80,7 +80,10 @@ ipc_adopt_listener(struct ipc_listener **out, const char *scheme, int fd,
 		    "descriptor");
 	if ((text = ipc__scheme_address(scheme)) == NULL)
 		return ipc__fail(ENOMEM, "no memory for an address");
-	rc = ipc__listener_new(&l, text, flags);
+	/* Named or not: the socket has its name already. */
+	if ((rc = ipc__listener_new(&l, text, IPC_WAY_SESSION, flags)) ==
+	    -EINVAL)
+		rc = ipc__listener_new(&l, text, IPC_WAY_ADOPT, flags);
 	free(text);
 	if (rc < 0)
 		return ipc__fail_at(scheme, rc);

@@ -94,8 +94,8 @@ int ipc__temp_publish(int dir, const char *temp, const char *name);
 
 /* Removes what dead processes of our user left in this directory under such
  * names; looks at the first `most' entries only.  Returns how many. */
-int ipc__temp_sweep(const struct ipc__place *, unsigned most, ipc__told *,
-    void *user);
+int ipc__temp_sweep(const struct ipc__place *place, unsigned most,
+    ipc__told *told, void *user);
 
 /*
  * lock.c: one lock per name
@@ -108,7 +108,7 @@ int ipc__name_lock(const char *name);
 void ipc__name_unlock(int lock, const char *name);
 
 /* Removes the lock files that nobody holds.  Returns how many. */
-int ipc__lock_sweep(ipc__told *, void *user);
+int ipc__lock_sweep(ipc__told *told, void *user);
 
 /*
  * unixname.c: names of Unix sockets
@@ -173,7 +173,7 @@ int ipc__unix_clear(const struct ipc__place *, const char *name);
 /* Removes what dead processes left in the runtime directory: temporary and
  * private names, meeting points where nobody listens, lock files.  Tells each
  * one's path to told (may be NULL).  Returns how many. */
-int ipc__runtime_sweep(ipc__told *, void *user);
+int ipc__runtime_sweep(ipc__told *told, void *user);
 
 /*
  * alive.c

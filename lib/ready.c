@@ -396,6 +396,17 @@ make_set(struct ipc_channel *ch, int dir)
 	return rc;
 }
 
+/* A mechanism that must be asked to ring is asked, and tells whether there is
+ * something already. */
+bool
+ipc__side_ready(struct ipc_channel *ch, int dir)
+{
+	struct ipc__half *h = side_half(ch, dir);
+
+	return h != NULL && h->be->arm != NULL && ch->greet == NULL &&
+	    ipc__be_arm(h, dir) != 0;
+}
+
 /* Whether a call would get on already, before anything rings. */
 static bool
 ready_now(struct ipc_channel *ch, int dir)
@@ -405,11 +416,11 @@ ready_now(struct ipc_channel *ch, int dir)
 
 	if (h == NULL)
 		return true;	/* the call will say why not */
-	if (h->be->arm != NULL)
-		return ch->greet == NULL || cancel;
 	if (dir == IPC_RECV)
-		return ipc__in_ready(ch) || ipc__turn_ready(ch);
-	return ch->out.end != 0 || ch->out.shut || cancel;
+		return ipc__in_ready(ch) || ipc__turn_ready(ch) ||
+		    ipc__side_ready(ch, dir);
+	return ch->out.end != 0 || ch->out.shut || cancel ||
+	    ipc__side_ready(ch, dir);
 }
 
 int

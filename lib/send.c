@@ -114,8 +114,9 @@ push(struct ipc_channel *ch, const struct iovec *from, int count,
 	ssize_t n = 0;
 	int rc;
 
-	if (ipc__unlikely(out->end))
-		return out->end;
+	if (ipc__unlikely(out->end || atomic_load_explicit(&ch->gone,
+	    memory_order_relaxed)))
+		return out->end ? out->end : ch->gone;
 	if (ipc__unlikely(ipc__out_debt(out)) && (rc = ipc__settle(ch)) < 0)
 		return rc;
 	if (msg != NULL && msg->fd_count > 0 && !out->fds_gone &&

@@ -206,7 +206,7 @@ read_line(int fd, struct record *r)
 	if (n < 0)
 		return -errno;
 	line[n] = '\0';
-	r->what.owner = st.st_uid;
+	r->what = (struct ipc__sysname){ .id = -1, .owner = st.st_uid };
 	r->boot[0] = '\0';
 	/* It was published whole; so what is empty was cut by a crash of the
 	 * machine, and is of before that. */
@@ -342,7 +342,7 @@ int
 ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id)
 {
 	char file[IPC__NAME_MAX + 1], path[IPC__PATH_MAX];
-	struct record r;
+	struct record r = { .what = { .id = -1 } };
 	int dir, rc;
 
 	rc = file_of(kind, name, file, sizeof file);
@@ -489,7 +489,7 @@ sweep_named(int dir, const char *file, const struct entry *e,
     const struct sweep *s)
 {
 	char name[IPC__NAME_MAX + 1];
-	struct record r;
+	struct record r = { .what = { .id = -1 } };
 	int lock, swept = 0;
 
 	ipc__name_decode(file + strlen(kinds[e->kind]) + 1, name, sizeof name);

@@ -184,7 +184,7 @@ static int
 bind_abstract(const struct ipc__address *a, const char *name, int type)
 {
 	struct sockaddr_un sun;
-	socklen_t size;
+	socklen_t size = 0;
 	int fd, rc;
 
 	if (ipc__option_given(a, IPC__KEY_MODE) ||
@@ -225,7 +225,7 @@ unlink_abstract(const char *name)
 {
 	static const int types[] = { SOCK_DGRAM, SOCK_STREAM, SOCK_SEQPACKET };
 	struct sockaddr_un sun;
-	socklen_t size;
+	socklen_t size = 0;
 	int rc;
 
 	rc = abstract_address(&sun, &size, name);
@@ -391,7 +391,6 @@ bind_datagram(const struct ipc__address *a, const struct ipc__place *place,
 	errno = -rc;
 	if (rc < 0)
 		return ipc__fail_path("bind", place->path);
-	*st = (struct stat){ .st_ino = 0 };
 	rc = dress(a, place, base, st);
 	if (rc < 0)
 		remove_same(place->dir, base, st);
@@ -417,9 +416,9 @@ make_named(const struct ipc__address *a, const char *path, int type,
     int (*name_it)(const struct ipc__address *, const struct ipc__place *,
     const char *base, int fd, struct stat *))
 {
-	struct ipc__place place;
+	struct ipc__place place = { .dir = -1 };
 	const char *base;
-	struct stat st;
+	struct stat st = { .st_ino = 0 };
 	int fd, rc;
 
 	rc = open_place(&place, path, &base);
@@ -460,7 +459,7 @@ ipc__unix_bind(const struct ipc__address *a, const char *path, int type,
 int
 ipc__unix_unlink(const char *path)
 {
-	struct ipc__place place;
+	struct ipc__place place = { .dir = -1 };
 	const char *base;
 	int rc;
 

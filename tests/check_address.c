@@ -77,9 +77,12 @@ right(const char *text, enum ipc_way way)
 static void
 wrong(int code, const char *text, enum ipc_way way, const char *what)
 {
-	struct ipc__address none = { .be = NULL }, b;
-	int rc = ipc__address_parse_by(&b, text, way, find);
+	static const struct ipc__address none;
+	struct ipc__address b;
+	int rc;
 
+	memset(&b, 0x55, sizeof b);
+	rc = ipc__address_parse_by(&b, text, way, find);
 	if (rc != -code)
 		ck_abort_msg("%s gives %d, not %d", text, rc, -code);
 	if (strncmp(ipc_errmsg(), text, strlen(text)) != 0 ||

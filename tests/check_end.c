@@ -120,6 +120,17 @@ START_TEST(closing_a_full_channel_is_a_close)
 }
 END_TEST
 
+/* However much the kernel still finds room for. */
+static long
+job_send_on(struct job *j)
+{
+	int rc;
+
+	while ((rc = ipc_send(j->ch, j->data, j->size, j->timeout)) == 0)
+		continue;
+	return rc;
+}
+
 /* Ms between close and the return of a call that waits for the other side. */
 static double
 told_after(int i, long (*run)(struct job *), bool full)
@@ -157,7 +168,7 @@ START_TEST(a_blocked_send_is_told_at_once)
 	double took = PROMPT + 1;
 
 	for (int i = 0; i < TRIES && took > PROMPT; i++)
-		took = told_after(_i, job_send, true);
+		took = told_after(_i, job_send_on, true);
 	expect_true(took <= PROMPT);
 }
 END_TEST

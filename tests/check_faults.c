@@ -82,7 +82,7 @@ static int
 send_large(void)
 {
 	struct ipc_channel *ch[2];
-	int rc = ipc_pair(ch, address("capacity=64k"), 0);
+	int rc = ipc_pair(ch, address("capacity=64K"), 0);
 
 	return rc < 0 ? rc : finish(ch, both_ways(ch, sizeof out));
 }

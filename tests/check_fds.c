@@ -355,7 +355,7 @@ main(void)
 	for_each_case(tc, they_outlive_their_sender, TALKS, fds | FORKS);
 	for_each_case(tc,
 	    without_a_free_descriptor_emfile_once_then_without_them, TALKS,
-	    fds);
+	    fds | FORKS);
 	for_each_case(tc, many_rounds_leave_none_open, TALKS, fds);
 	return suite_close();
 }

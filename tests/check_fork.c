@@ -330,6 +330,35 @@ START_TEST(a_forked_copy_of_a_listener_leaves_the_name)
 }
 END_TEST
 
+/* A worker that has served goes, and the others go on under the same name. */
+START_TEST(a_worker_that_leaves_takes_no_name_with_it)
+{
+	struct ipc_listener *l;
+	struct ipc_channel *ch[2];
+	char text[8192];
+	pid_t pid;
+
+	begin(_i);
+	listen_here(&l, text, sizeof text, "", 0);
+	if ((pid = forked()) == 0) {
+		expect(0, ipc_accept(&ch[1], l, SOON));
+		hear(ch[1], "question");
+		expect(0, ipc_close(ch[1]));
+		expect(0, ipc_listener_close(l));
+		_exit(0);
+	}
+	expect(0, ipc_connect(&ch[0], text, 0, SOON));
+	talk(ch[0], "question");
+	expect(-EPIPE, ipc_recv(ch[0], buffer, sizeof buffer, SOON));
+	expect(0, ipc_close(ch[0]));
+	peer_done(pid);
+	meet(ch, l, 0);
+	carry(ch[0], ch[1], 10);
+	close_ends(ch);
+	expect(0, ipc_listener_close(l));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -349,6 +378,8 @@ main(void)
 	for_each_case(tc, accept_fork_close_as_with_sockets, SESSION, FORKS);
 	for_each_case(tc, accept_fork_and_the_child_closes, SESSION, FORKS);
 	for_each_case(tc, forked_workers_share_a_listener, SESSION, FORKS);
+	for_each_case(tc, a_worker_that_leaves_takes_no_name_with_it, SESSION,
+	    FORKS);
 	for_each_case(tc, a_forked_copy_of_a_listener_leaves_the_name, SESSION,
 	    FORKS);
 	return suite_close();

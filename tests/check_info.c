@@ -179,7 +179,8 @@ START_TEST(a_short_record_is_filled_as_far_as_it_goes)
 	    info.pending == (size_t)0x5555555555555555);
 	info.struct_size = 0;
 	expect(-EINVAL, ipc_info(ch[0], &info));
-	expect(-EINVAL, ipc_peer(ch[0], &peer));
+	if (here.caps & IPC_CAP_PEER)
+		expect(-EINVAL, ipc_peer(ch[0], &peer));
 	expect(-EINVAL, ipc_info(ch[0], NULL));
 	close_ends(ch);
 }
@@ -249,7 +250,7 @@ START_TEST(the_capacity_is_a_ceiling)
 	size_t capacity;
 	int n;
 
-	ends_of(_i, ch, "capacity=64k", 0);
+	ends_of(_i, ch, "capacity=64K", 0);
 	capacity = info_of(ch[0]).capacity;
 	expect_true(capacity <= 64 * KIB);
 	n = fill_up(ch[0], 1000);

@@ -123,7 +123,7 @@ START_TEST(two_two_way_channels_can_be_joined)
 	expect(2, ipc_recv(ch, buffer, sizeof buffer, SOON));
 	expect(0, ipc_send(ch, "out", 3, SOON));
 	expect(3, ipc_recv(b[1], buffer, sizeof buffer, SOON));
-	expect(-EAGAIN, ipc_recv(a[1], buffer, sizeof buffer, 0));
+	expect_either(-EAGAIN, -EPIPE, ipc_recv(a[1], buffer, 1, 0));
 	expect(0, ipc_close(ch));
 	close_ends((struct ipc_channel *[]){ a[1], b[1] });
 }

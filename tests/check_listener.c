@@ -264,7 +264,8 @@ START_TEST(two_who_do_not_agree_are_told_so)
 	disagree(IPC_SEND, IPC_DUPLEX);
 	if (here.caps & IPC_CAP_HALF) {
 		disagree(IPC_HALF_DUPLEX, 0);
-		disagree(IPC_DUPLEX, IPC_HALF_DUPLEX);
+		disagree(IPC_HALF_DUPLEX, IPC_SEND);
+		disagree(IPC_SEND, IPC_HALF_DUPLEX);
 	}
 }
 END_TEST

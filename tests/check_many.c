@@ -121,7 +121,7 @@ START_TEST(a_full_channel_takes_a_part_of_the_batch)
 	struct ipc_channel *ch[2];
 	int total = 0, got = 0, rc;
 
-	ends_of(_i, ch, "capacity=16k", 0);
+	ends_of(_i, ch, "capacity=16K", 0);
 	for (int i = 0; i < BATCH; i++)
 		msgs[i] = (struct iovec){ out[i], sizeof out[i] };
 	while ((rc = ipc_sendmany(ch[0], msgs, BATCH, 0)) > 0) {
@@ -131,6 +131,7 @@ START_TEST(a_full_channel_takes_a_part_of_the_batch)
 	expect(-EAGAIN, rc);
 	expect(-ETIMEDOUT, ipc_sendmany(ch[0], msgs, BATCH, 20));
 	(void)ipc_abandon(ch[0]);
+	prepare();
 	while ((rc = ipc_recvmany(ch[1], room, 1, 0)) == 1) {
 		room[0].iov_len = sizeof in[0];
 		got++;
@@ -146,7 +147,7 @@ START_TEST(it_waits_until_all_are_taken)
 	struct ipc_channel *ch[2];
 	struct job j = { .data = msgs, .size = BATCH, .timeout = -1 };
 
-	ends_of(_i, ch, "capacity=4k", 0);
+	ends_of(_i, ch, "capacity=4K", 0);
 	prepare();
 	j.ch = ch[0];
 	for (int round = 0; round < 5; round++) {

@@ -16,7 +16,7 @@ static char path[IPC__PATH_MAX];
 
 START_TEST(it_is_made_with_its_mode_whatever_the_umask)
 {
-	static const mode_t umasks[] = { 077, 022, 0, 0777 };
+	static const mode_t umasks[] = { 077, 022, 0, 0177 };
 
 	umask(umasks[_i]);
 	ck_assert_int_eq(ipc__runtime_dir(path, sizeof path), 0);

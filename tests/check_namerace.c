@@ -218,23 +218,26 @@ keeps_its_name(const char *path)
 }
 
 static void
+listen_once(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strlcpy(sun.sun_path, path, sizeof sun.sun_path);
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&sun, sizeof sun) == 0)
+		must(listen(fd, 5) == 0 && keeps_its_name(path));
+	close(fd);
+}
+
+static void
 listen_naively(void *race, int ready)
 {
 	struct race *r = race;
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int fd;
 
 	close(ready);
-	strlcpy(sun.sun_path, r->path, sizeof sun.sun_path);
-	for (int i = 0; i < names_rounds(1000); i++) {
-		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		unlink(r->path);
-		if (bind(fd, (struct sockaddr *)&sun, sizeof sun) == 0) {
-			must(listen(fd, 5) == 0);
-			must(keeps_its_name(r->path));
-		}
-		close(fd);
-	}
+	for (int i = 0; i < names_rounds(1000); i++)
+		listen_once(r->path);
 	r->stop = 1;
 }
 

@@ -88,7 +88,7 @@ START_TEST(in_order_through_a_small_capacity)
 	struct ipc_channel *ch[2];
 	uint32_t count = (uint32_t)rounds(MESSAGES / 10);
 
-	ends_of(_i, ch, "capacity=4k", 0);
+	ends_of(_i, ch, "capacity=4K", 0);
 	count_over(ch[0], ch[1], count, 0, count / 5 + 1);
 	close_ends(ch);
 }

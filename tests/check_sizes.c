@@ -159,6 +159,30 @@ START_TEST(the_smaller_max_message_of_both_sides_holds)
 }
 END_TEST
 
+/* One side's buffers say nothing of what the other side sends. */
+START_TEST(sides_of_different_capacity_understand_each_other)
+{
+	struct ipc_listener *l;
+	struct ipc_channel *ch[2];
+	char text[8192];
+
+	begin(_i);
+	for (int small = 0; small < 2; small++) {
+		listen_here(&l, text, sizeof text, small ? "capacity=16K" : "",
+		    0);
+		if (!small)
+			strlcat(text, "?capacity=16K", sizeof text);
+		meet_at(ch, l, text, 0);
+		for (size_t n = 1; n <= 5 * MIB; n *= 9) {
+			carry(ch[0], ch[1], n);
+			carry(ch[1], ch[0], n);
+		}
+		close_ends(ch);
+		expect(0, ipc_listener_close(l));
+	}
+}
+END_TEST
+
 START_TEST(too_small_a_buffer_loses_nothing)
 {
 	struct ipc_channel *ch[2];
@@ -284,6 +308,8 @@ main(void)
 	for_each_case(tc, max_message_is_kept_to_the_byte, TALKS, 0);
 	for_each_case(tc, the_smaller_max_message_of_both_sides_holds,
 	    SESSION, 0);
+	for_each_case(tc, sides_of_different_capacity_understand_each_other,
+	    SESSION, IPC_CAP_RELIABLE | IPC_CAP_LARGE);
 	tc = tcase_open("buffers", 20);
 	for_each_case(tc, too_small_a_buffer_loses_nothing, TALKS, 0);
 	for_each_case(tc, too_small_a_buffer_loses_no_large_message, TALKS,

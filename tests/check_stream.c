@@ -132,7 +132,7 @@ START_TEST(many_bytes_through_a_small_capacity)
 	struct job j = { .data = out, .size = TOTAL };
 	ssize_t n;
 
-	ends_of(_i, ch, STREAM "&capacity=16k", 0);
+	ends_of(_i, ch, STREAM "&capacity=16K", 0);
 	pattern_fill(out, TOTAL, 8);
 	j.ch = ch[0];
 	job_start(&j, job_write_all);

@@ -247,11 +247,11 @@ suite_close(void)
 
 	tcase_add_test(tc, only_lines_without_their_capability_were_left_out);
 	runner = srunner_create(suite);
-	first = left_list();
+	first = left_things();
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
-	last = left_list();
+	last = left_things();
 	if (failed == 0 && left_difference(first, last) != NULL) {
 		fprintf(stderr, "left behind by the program: %s\n",
 		    left_difference(first, last));

@@ -149,8 +149,8 @@ const char *temporary_dir(void);	/* this program's; removed at its end */
  * Ends
  */
 
-/* Two connected ends in this process.  IPC_RECV or IPC_SEND: one way, of which
- * ch[0] receives.  options may be NULL. */
+/* Two connected ends in this process, each with these options.  IPC_RECV or
+ * IPC_SEND: one way, of which ch[0] receives. */
 void	ends_of(int i, struct ipc_channel *ch[2], const char *options,
 	    int flags);
 void	pair_of(struct ipc_channel *ch[2], const char *options, int flags);
@@ -228,6 +228,7 @@ int	fds_open(void);
  */
 void	left_begin(const char *dir);	/* once: makes objects private if may */
 char   *left_list(void);		/* malloc'd */
+char   *left_things(void);		/* without the process's settings */
 bool	left_private(void);		/* objects of the kernel are our own */
 /* The first line of `after' that is not in `before', or NULL; and the other
  * way round. */

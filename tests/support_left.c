@@ -173,8 +173,8 @@ list_settings(FILE *out)
 			    (unsigned long long)r.rlim_max);
 }
 
-char *
-left_list(void)
+static char *
+list(bool settings)
 {
 	char *text = NULL;
 	size_t size;
@@ -186,9 +186,22 @@ left_list(void)
 	list_files(out, top, NULL);
 	list_objects(out);
 	list_processes(out);
-	list_settings(out);
+	if (settings)
+		list_settings(out);
 	fclose(out);
 	return text;
+}
+
+char *
+left_list(void)
+{
+	return list(true);
+}
+
+char *
+left_things(void)
+{
+	return list(false);
 }
 
 /* The first line of a that b does not have. */

@@ -503,6 +503,7 @@ const struct ipc_backend ipc__backend_fifo = {
 	},
 	.traits = IPC__BYTES | IPC__LIFE | IPC__PATHS,
 	.size = sizeof(struct fifo),
+	.limit = "PIPE_BUF, less 4 of a frame",
 	.keys = {
 		[IPC_WAY_PAIR] = KEYS_PAIR,
 		[IPC_WAY_OPEN] = KEYS_OPEN,

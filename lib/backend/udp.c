@@ -386,6 +386,7 @@ const struct ipc_backend ipc__backend_udp = {
 	},
 	.traits = IPC__TWOWAY,
 	.size = sizeof(struct udp),
+	.limit = "one datagram",
 	.keys = {
 		[IPC_WAY_PAIR] = PAIR_KEYS,
 		[IPC_WAY_OPEN] = PAIR_KEYS,

@@ -368,6 +368,7 @@ const struct ipc_backend ipc__backend_unixgram = {
 	.traits = IPC__TWOWAY | IPC__PASSES | IPC__LIFE | IPC__SILENT |
 	    IPC__PATHS,
 	.size = sizeof(struct unixgram),
+	.limit = "one datagram",
 	.keys = {
 		[IPC_WAY_PAIR] = PAIR_KEYS,
 		[IPC_WAY_OPEN] = OPEN_KEYS,
