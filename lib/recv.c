@@ -22,18 +22,6 @@ ipc__fetch(struct ipc_channel *ch)
 	return ch->in.framed ? ipc__fetch_frame(ch) : ipc__fetch_record(ch);
 }
 
-/* Half-duplex: a receive when it is ours to speak would wait for ever; only
- * the end of the other side comes before the turn. */
-static int
-my_turn(struct ipc_channel *ch)
-{
-	int rc = ipc__fetch(ch);
-
-	if (rc == -EAGAIN || rc == -EBUSY)
-		rc = ipc__fail(EBUSY, "it is this side's turn to send");
-	return rc;
-}
-
 /* The other side of a mechanism that shows no end by itself: was it there
  * before we looked? */
 static int
@@ -50,6 +38,20 @@ silent_end(struct ipc_channel *ch)
 	/* It ended before this look, so what it sent is there now. */
 	rc = ipc__fetch(ch);
 	return rc == -EAGAIN && !in->busy ? ipc__ended(ch) : rc;
+}
+
+/* Half-duplex: a receive when it is ours to speak would wait for ever; only
+ * the end of the other side comes before the turn. */
+static int
+my_turn(struct ipc_channel *ch)
+{
+	int rc = ipc__fetch(ch);
+
+	if (rc == -EAGAIN)
+		rc = silent_end(ch);
+	if (rc == -EAGAIN || rc == -EBUSY)
+		rc = ipc__fail(EBUSY, "it is this side's turn to send");
+	return rc;
 }
 
 /* Nothing there: put the readiness out, or find that something came. */
