@@ -29,6 +29,7 @@ struct ipc_listener {
 	int		 epoll, timer;
 	int		 dir, boundary;
 	bool		 half_duplex;
+	bool		 adopted;	/* its name is another's */
 	struct ipc__client	*clients, **last;
 	unsigned	 count;
 	int64_t		 rest;		/* not accepting until then */
