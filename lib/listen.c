@@ -360,7 +360,7 @@ ipc__listener_new(struct ipc_listener **out, const char *address,
 	ipc__fork_watch();
 	l->fd = l->epoll = l->timer = -1;
 	l->last = &l->clients;
-	l->process = atomic_load(&ipc__process);
+	l->process = l->maker = atomic_load(&ipc__process);
 	if ((rc = ipc__address_parse(&l->address, address, way)) < 0) {
 		free(l);
 		return rc;
@@ -485,8 +485,7 @@ close_shared(struct ipc_listener *l)
 {
 	unsigned caps = l->address.be->mechanism.caps[IPC_WAY_SESSION];
 	bool named = !l->adopted && !(caps & IPC_CAP_NETWORK) &&
-	    !(l->address.be->traits & IPC__INPROC) &&
-	    l->process == atomic_load(&ipc__process);
+	    !(l->address.be->traits & IPC__INPROC);
 	char path[IPC__PATH_MAX];
 	struct ipc__error saved;
 
@@ -505,7 +504,7 @@ ipc_listener_close(struct ipc_listener *l)
 {
 	if (l == NULL)
 		return 0;
-	if (l->process == atomic_load(&ipc__process) &&
+	if (l->maker == atomic_load(&ipc__process) &&
 	    l->used == atomic_load(&ipc__forks))
 		ipc__listener_free(l, true);
 	else

@@ -33,7 +33,8 @@ struct ipc_listener {
 	struct ipc__client	*clients, **last;
 	unsigned	 count;
 	int64_t		 rest;		/* not accepting until then */
-	unsigned	 process, used;
+	unsigned	 process;	/* whose epoll set it is */
+	unsigned	 maker, used;
 };
 
 /*
