@@ -20,10 +20,11 @@
 
 /* A line that has to come from a core with which no cache is shared takes four
  * times as long as from a near one: 45 and 200 ns where this was measured, and
- * the clock adds some 25.  Between the two thresholds nothing is changed. */
-#define FAR_ABOVE	170
-#define NEAR_BELOW	130
-#define OUTLIER		2000	/* we were interrupted */
+ * the clock adds some 25.  Contention and interrupts only make it longer, so
+ * the least of a few tells. */
+#define FAR_ABOVE	130
+#define SAMPLES		8u
+#define SAMPLES_FIRST	3u
 
 uint64_t
 ipc__copy_clock(void)
@@ -37,19 +38,13 @@ ipc__copy_clock(void)
 void
 ipc__distance_note(struct ipc__distance *d, uint64_t ns)
 {
-	uint32_t now;
-
-	if (ns >= OUTLIER)
+	if (d->count == 0 || ns < d->least)
+		d->least = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+	if (++d->count < (d->known ? SAMPLES : SAMPLES_FIRST))
 		return;
-	now = (uint32_t)(ns ? ns : 1) * 16;
-	if (d->mean == 0)
-		d->mean = now;
-	else
-		d->mean = (d->mean * 3 + now) / 4;
-	if (d->mean > FAR_ABOVE * 16)
-		d->far = true;
-	else if (d->mean < NEAR_BELOW * 16)
-		d->far = false;
+	d->far = d->least > FAR_ABOVE;
+	d->known = true;
+	d->count = 0;
 }
 
 bool

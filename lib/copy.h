@@ -23,16 +23,17 @@
 
 /* How far away the other side is, from how long its lines take to come. */
 struct ipc__distance {
-	uint32_t	mean;	/* ns, in sixteenths; 0: not known */
+	uint32_t	least;	/* ns, of the last few */
+	unsigned	count;
 	unsigned	skip;
-	bool		far;
+	bool		known, far;
 };
 
 /* Whether the next look at the other side's line is to be timed. */
 static inline bool
 ipc__distance_due(struct ipc__distance *d)
 {
-	return d->mean == 0 || (++d->skip & 3) == 0;
+	return !d->known || (++d->skip & 3) == 0;
 }
 /* One line that the other side had written took this long. */
 void	 ipc__distance_note(struct ipc__distance *d, uint64_t ns);
@@ -51,6 +52,19 @@ bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t fast);
 /* Around the cache.  Not ordered with anything before ipc__copy_fence(). */
 void	ipc__copy_around(void *to, const void *from, size_t size);
 void	ipc__copy_fence(void);
+
+/* A moment, without a system call. */
+static inline void
+ipc__copy_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile ("isb" ::: "memory");
+#else
+	__asm__ volatile ("" ::: "memory");
+#endif
+}
 
 static inline uint64_t
 ipc__copy_word(const unsigned char *p)

@@ -122,6 +122,8 @@ struct ipc__ring {
 	/* The receiver, between peek and release. */
 	unsigned	 cells;		/* 0: nothing was shown */
 	uint64_t	 next_v;
+	unsigned	 run;		/* since it last found nothing */
+	const unsigned char *hint; /* where payload will come next */
 
 	/* The sender. */
 	uint64_t	 next_u;	/* the line after this one, and how */

@@ -10,6 +10,10 @@
 #include "error.h"
 #include "ring.h"
 
+/* After this many records in a row, wait this long before the next look. */
+#define LAZY_RUN	16u
+#define LAZY_PAUSES	16u
+
 #define TINY_BYTES	sizeof ((struct ipc__ring_head *)0)->tiny
 
 static int
@@ -75,6 +79,8 @@ ring_far(struct ipc__ring *r, bool nigh, const void **data)
 		if (at + size > TINY_BYTES)
 			return ring_broken("place");
 		*data = r->head->tiny + at;
+		r->hint = r->head->tiny + (r->next_v * IPC__RING_LINE &
+		    (TINY_BYTES - 1));
 		r->cells = 1;
 		return (ssize_t)size;
 	}
@@ -85,43 +91,79 @@ ring_far(struct ipc__ring *r, bool nigh, const void **data)
 		r->mirrored = true;
 	}
 	*data = r->payload + at;
+	r->hint = r->payload + (r->next_v & (r->plines - 1)) *
+	    IPC__RING_LINE;
 	r->cells = 1;
 	return (ssize_t)size;
+}
+
+/* Nothing is there.  After a run of records the sender is at work on this very
+ * line: whoever looks at once takes it away from under its hands, so that each
+ * record costs the way of a line.  A moment later there are several. */
+static int
+ring_nothing(struct ipc__ring *r)
+{
+	unsigned i;
+
+	if (r->run >= LAZY_RUN)
+		for (i = 0; i < LAZY_PAUSES; i++)
+			ipc__copy_pause();
+	r->run = 0;
+	if (r->hint)
+		__builtin_prefetch(r->hint);
+	return -EAGAIN;
+}
+
+/* What begins at our cell, when the word that we have does not say: 0 or a
+ * negative errno. */
+static int
+ring_find(struct ipc__ring *r, unsigned *code)
+{
+	unsigned tries;
+	int rc;
+
+	for (tries = 0; tries < 2; tries++) {
+		r->word = ring_load_word(r);
+		if (r->word == 0)
+			return ring_nothing(r);
+		if (r->cell < IPC__RING_CELLS) {
+			*code = ipc__ring_code(r->word, r->cell);
+			if (*code != 0)
+				return 0;
+		}
+		if (ipc__ring_end(r->word) == IPC__END_OPEN)
+			return ring_nothing(r);
+		rc = ring_advance(r);
+		if (rc < 0)
+			return rc;
+	}
+	return ring_broken("empty line");
 }
 
 ssize_t
 ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
 {
-	unsigned code = 0, size, tries;
+	unsigned code = 0, size;
 	int rc;
 
-	for (tries = 0; tries < 2; tries++) {
-		if (r->cell < IPC__RING_CELLS)
-			code = ipc__ring_code(r->word, r->cell);
-		if (code == 0) {
-			r->word = ring_load_word(r);
-			if (r->word == 0)
-				return -EAGAIN;
-			if (r->cell < IPC__RING_CELLS)
-				code = ipc__ring_code(r->word, r->cell);
-		}
-		if (code != 0)
-			break;
-		if (ipc__ring_end(r->word) == IPC__END_OPEN)
-			return -EAGAIN;
-		rc = ring_advance(r);
+	if (r->cell < IPC__RING_CELLS)
+		code = ipc__ring_code(r->word, r->cell);
+	if (code == 0) {
+		rc = ring_find(r, &code);
 		if (rc < 0)
 			return rc;
 	}
 	*flags = (code & 0x40 ? IPC__MORE : 0) |
 	    (code & 0x80 ? IPC__CONTROL : 0);
-	code &= 0x3f;
-	if (code == IPC__RING_FAR || code == IPC__RING_NIGH)
+	size = (code & 0x3f) - 1;
+	if (size > IPC__RING_INLINE) {
+		code &= 0x3f;
+		if (code != IPC__RING_FAR && code != IPC__RING_NIGH)
+			return ring_broken("code");
 		return ring_far(r, code == IPC__RING_NIGH, data);
-	size = code - 1;
-	if (code == 0 || size > IPC__RING_INLINE ||
-	    r->cell + ipc__ring_cells(size) > IPC__RING_CELLS)
-		return ring_broken("code");
+	}
+	if (r->cell + ipc__ring_cells(size) > IPC__RING_CELLS)
+		return ring_broken("cells");
 	r->cells = ipc__ring_cells(size);
 	r->next_v = r->v;
 	*data = &r->at->u.cell[r->cell];
@@ -144,6 +186,7 @@ ipc__ring_release(struct ipc__ring *r, unsigned flags)
 		return;
 	r->cell += r->cells;
 	r->cells = 0;
+	r->run++;
 	r->v = r->next_v & IPC__RING_V;
 	if (ipc__ring_end(r->word) != IPC__END_OPEN &&
 	    (r->cell >= IPC__RING_CELLS ||

@@ -444,35 +444,44 @@ ring_advance(struct ipc__ring *r)
 	r->word = ipc__ring_tag(r, r->u);
 }
 
-int
-ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
+/* Notes a record in the word of our line, and shows it or holds it back. */
+static inline void
+ring_append(struct ipc__ring *r, unsigned code, unsigned cells,
+    unsigned flags)
 {
-	unsigned cells, code;
-
-	if (!r->open || size > r->room)
-		return -EINVAL;
-	r->open = r->empty = false;
-	if (r->turn)
-		ring_advance(r);
-	if (r->room <= IPC__RING_INLINE) {
-		code = (unsigned)size + 1;
-		cells = ipc__ring_cells(size);
-	} else {
-		code = r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH;
-		cells = 1;
-		ipc__ring_set(&r->at->u.cell[r->cell],
-		    (r->at_v & IPC__RING_V) << 32 | size,
-		    memory_order_relaxed);
-		r->v = r->at_v + ipc__ring_lines(size);
-	}
 	code |= (flags & IPC__MORE ? 0x40u : 0) |
 	    (flags & IPC__CONTROL ? 0x80u : 0);
 	r->word |= (uint64_t)code << 8 * (r->cell + 1);
 	r->cell += cells;
+	r->open = r->empty = false;
 	ring_foresee(r, cells);
 	r->held = true;
-	if (!(flags & IPC__HOLD))
-		ipc__ring_publish(r);
+	if (flags & IPC__HOLD)
+		return;
+	if (r->unfenced || r->waiting)
+		ring_flush(r);
+	ring_show(r);
+}
+
+int
+ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
+{
+	unsigned code;
+
+	if (!r->open || size > r->room)
+		return -EINVAL;
+	if (r->turn)
+		ring_advance(r);
+	if (r->room <= IPC__RING_INLINE) {
+		ring_append(r, (unsigned)size + 1, ipc__ring_cells(size),
+		    flags);
+		return 0;
+	}
+	code = r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH;
+	ipc__ring_set(&r->at->u.cell[r->cell],
+	    (r->at_v & IPC__RING_V) << 32 | size, memory_order_relaxed);
+	r->v = r->at_v + ipc__ring_lines(size);
+	ring_append(r, code, 1, flags);
 	return 0;
 }
 
@@ -485,14 +494,32 @@ ipc__ring_publish(struct ipc__ring *r)
 		ring_show(r);
 }
 
-ssize_t
-ipc__ring_send(struct ipc__ring *r, const struct iovec *iov, int count,
+/* Around the cache, if the other side is far and it is enough to pay. */
+static void
+ring_gather(struct ipc__ring *r, unsigned char *to, const struct iovec *iov,
+    int count, bool around)
+{
+	size_t n;
+	int i;
+
+	for (i = 0; i < count; to += n, i++) {
+		n = iov[i].iov_len;
+		if (around)
+			ipc__copy_around(to, iov[i].iov_base, n);
+		else if (n <= 64)
+			ipc__copy_small(to, iov[i].iov_base, n);
+		else
+			memcpy(to, iov[i].iov_base, n);
+	}
+	r->unfenced |= around;
+}
+
+static ssize_t
+ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
     unsigned flags)
 {
-	unsigned char *to;
-	size_t size = 0;
+	size_t size = 0, worth;
 	void *data;
-	bool around;
 	int i, rc;
 
 	for (i = 0; i < count; i++)
@@ -500,19 +527,32 @@ ipc__ring_send(struct ipc__ring *r, const struct iovec *iov, int count,
 	rc = ipc__ring_reserve(r, &data, size);
 	if (rc < 0)
 		return rc;
-	around = r->distance.far && size >= (flags & IPC__HOLD || r->held ?
-	    IPC__COPY_BATCH : IPC__COPY_ALONE);
-	for (i = 0, to = data; i < count; to += iov[i++].iov_len) {
-		if (around)
-			ipc__copy_around(to, iov[i].iov_base, iov[i].iov_len);
-		else if (iov[i].iov_len <= 64)
-			ipc__copy_small(to, iov[i].iov_base, iov[i].iov_len);
-		else
-			memcpy(to, iov[i].iov_base, iov[i].iov_len);
-	}
-	r->unfenced |= around;
+	worth = flags & IPC__HOLD || r->held ? IPC__COPY_BATCH :
+	    IPC__COPY_ALONE;
+	ring_gather(r, data, iov, count, r->distance.far && size >= worth);
 	rc = ipc__ring_commit(r, size, flags);
 	return rc < 0 ? rc : (ssize_t)size;
+}
+
+ssize_t
+ipc__ring_send(struct ipc__ring *r, const struct iovec *iov, int count,
+    unsigned flags)
+{
+	unsigned cells;
+	size_t size;
+
+	if (count != 1 || (size = iov->iov_len) > IPC__RING_INLINE || r->full)
+		return ring_send_any(r, iov, count, flags);
+	/* The short way for small messages: into this line, or into the next
+	 * one if that is known to be free. */
+	cells = ipc__ring_cells(size);
+	if (ipc__ring_end(r->word))
+		ring_advance(r);
+	else if (r->cell + cells > IPC__RING_CELLS)
+		return ring_send_any(r, iov, count, flags);
+	ipc__copy_small(&r->at->u.cell[r->cell], iov->iov_base, size);
+	ring_append(r, (unsigned)size + 1, cells, flags);
+	return (ssize_t)size;
 }
 
 void
