@@ -14,6 +14,8 @@
 
 struct ipc_backend;
 
+#define IPC__ADDRESS_MAX	16384	/* bytes of a whole address */
+
 /* The options that there are; option.c says what each takes. */
 enum ipc__key {
 	IPC__KEY_BOUNDARY, IPC__KEY_DUPLEX, IPC__KEY_CAPACITY,
@@ -65,12 +67,19 @@ struct ipc__address {
  * are copies; ipc__address_free() frees them.  Fails with a full text. */
 int ipc__address_parse(struct ipc__address *, const char *text,
     enum ipc_way way);
+/* The same with mechanisms of the caller's: what a test asks. */
+typedef const struct ipc_backend *ipc__lookup(const char *scheme, size_t len);
+int ipc__address_parse_by(struct ipc__address *, const char *text,
+    enum ipc_way way, ipc__lookup *);
 /* The same address for another mechanism (one that a scheme chose). */
 int ipc__address_as(struct ipc__address *, const struct ipc__address *from,
     const struct ipc_backend *be, enum ipc_way way);
 void ipc__address_free(struct ipc__address *);
 
-/* option.c: one "key=value", already decoded. */
+/* option.c: the key of this name, or -1; and its name. */
+int ipc__option_key(const char *name);
+const char *ipc__option_name(int key);
+/* One "key=value", already decoded. */
 int ipc__option_set(struct ipc__options *, uint32_t honoured, const char *key,
     const char *value);
 void ipc__options_default(struct ipc__options *);

@@ -117,6 +117,7 @@ struct ipc_backend {
 
 	unsigned	 traits;	/* enum ipc__trait */
 	size_t		 size;		/* of the state behind a half */
+	const char	*limit;		/* what bounds a record, for texts */
 	uint32_t	 keys[IPC_WAYS];/* options that each way honours:
 					   1 << enum ipc__key */
 	/* Schemes that this one chooses from, best first, NULL at the end; then

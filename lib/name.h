@@ -14,10 +14,43 @@
 #include "address.h"
 
 #define IPC__PATH_MAX	4096
+#define IPC__NAME_MAX	255	/* bytes of one component of a path */
+#define IPC__SUN_MAX	107	/* bytes of a Unix socket's name (sun_path) */
+
+/* A directory that is open: beyond that, what it is called (path_len bytes of
+ * path, with the slash at their end; none: the current directory). */
+struct ipc__place {
+	int		 dir;
+	const char	*path;
+	size_t		 path_len;
+};
+
+/* Told of each thing that a sweep has removed. */
+typedef void ipc__told(const char *path, void *user);
+
+/*
+ * runtime.c: the runtime directory
+ */
 
 /* The runtime directory where this process makes names: made if it is missing,
  * owner and mode checked, symbolic links refused. */
 int ipc__runtime_dir(char *path, size_t size);
+
+/* The same as an open directory, or a directory inside of it, made and checked
+ * likewise (sub NULL: itself).  make: if it is missing; else that is -ENOENT,
+ * without a text.  path: what it is called. */
+int ipc__runtime_open(const char *sub, bool make, char *path, size_t size);
+
+/* Looks for the file name (in sub, if that is not NULL) where this process
+ * makes names, then where it may have made them under other circumstances,
+ * then in root's /run/ipc.  0: path says where it is.  -ENOENT: nowhere.
+ * Makes nothing. */
+int ipc__runtime_find(const char *sub, const char *name, char *path,
+    size_t size);
+
+/*
+ * meeting.c: names as files
+ */
 
 /* Where the meeting point of a session is: ?at=, else the name itself where it
  * is a path, else SCHEME-NAME in the runtime directory.  making: for a
@@ -26,30 +59,125 @@ int ipc__runtime_dir(char *path, size_t size);
 int ipc__meeting_path(const struct ipc__address *, bool making, char *path,
     size_t size);
 
+/* A name of its own inside the runtime directory (for a private FIFO or file):
+ * made up, unique to this process. */
+int ipc__private_path(const char *what, char *path, size_t size);
+
+/*
+ * percent.c
+ */
+
+/* One byte of an escaped text at s, of which len bytes are left.  Returns how
+ * many of them it took; 0: a bad escape, or one of the byte 00. */
+size_t ipc__percent_byte(char *to, const char *s, size_t len);
+
+/* Any name as one component of a path: what is not a letter, a digit or one of
+ * `plain' is escaped.  -ENAMETOOLONG.  And back again. */
+int ipc__name_encode(const char *name, const char *plain, char *to,
+    size_t size);
+void ipc__name_decode(const char *file, char *to, size_t size);
+
+/*
+ * temp.c: names that tell who made them
+ */
+
+#define IPC__TEMP_MAX	80	/* so that they fit behind /proc/self/fd/N/ */
+
+/* Makes up ".WHAT.ipc-PID.START.NUMBER", unique to this process and, once that
+ * is dead, known to be a leftover.  Of a long what the end is cut. */
+void ipc__temp_name(char *name, size_t size, const char *what);
+bool ipc__temp_parse(const char *name, pid_t *pid, uint64_t *start_time);
+
+/* Gives the file temp its final name, atomically; -EEXIST if that is taken, and
+ * temp is still there. */
+int ipc__temp_publish(int dir, const char *temp, const char *name);
+
+/* Removes what dead processes of our user left in this directory under such
+ * names; looks at the first `most' entries only.  Returns how many. */
+int ipc__temp_sweep(const struct ipc__place *place, unsigned most,
+    ipc__told *told, void *user);
+
+/*
+ * lock.c: one lock per name
+ */
+
 /* One lock per name, for making, opening and cleaning up: an open descriptor,
  * released by closing it and by death.  Short critical sections only: waits at
  * most a second (-EBUSY). */
 int ipc__name_lock(const char *name);
 void ipc__name_unlock(int lock, const char *name);
 
+/* Removes the lock files that nobody holds.  Returns how many. */
+int ipc__lock_sweep(ipc__told *told, void *user);
+
+/*
+ * unixname.c: names of Unix sockets
+ */
+
+/* A name that we gave to a socket: the path (absolute where that fits), and the
+ * file that it is the name of.  "": there is nothing to remove. */
+struct ipc__socket_name {
+	char	path[IPC__SUN_MAX + 1];
+	dev_t	dev;
+	ino_t	ino;
+};
+
 /* Binds and listens on a Unix socket of this type at path, atomically and with
  * the address's mode, uid and gid, taking over what a dead one left.
- * Returns the descriptor; -EADDRINUSE, -EEXIST, -ENAMETOOLONG... */
-int ipc__unix_listen(const struct ipc__address *, const char *path, int type);
+ * Returns the descriptor, non-blocking, and notes the name for
+ * ipc__unix_remove() (may be NULL); -EADDRINUSE, -EEXIST, -ENAMETOOLONG... */
+int ipc__unix_listen(const struct ipc__address *, const char *path, int type,
+    struct ipc__socket_name *);
 
 /* Binds a datagram socket likewise. */
-int ipc__unix_bind(const struct ipc__address *, const char *path, int type);
+int ipc__unix_bind(const struct ipc__address *, const char *path, int type,
+    struct ipc__socket_name *);
 
 /* Removes path if it is a Unix socket that nobody serves: -EBUSY otherwise,
  * -EPROTOTYPE if it is something else. */
 int ipc__unix_unlink(const char *path);
 
-/* Removes our own listening name at path if it is still the one of fd. */
-void ipc__unix_remove(const char *path, int fd);
+/* Removes our own name if it is still that of our socket, which must not be
+ * closed before. */
+void ipc__unix_remove(const struct ipc__socket_name *);
 
-/* A name of its own inside the runtime directory (for a private FIFO or file):
- * made up, unique to this process. */
-int ipc__private_path(const char *what, char *path, size_t size);
+/*
+ * unixprobe.c: does anybody serve a socket's name?
+ */
+
+enum ipc__socket_state {
+	IPC__SOCKET_GONE = 0,	/* no such file */
+	IPC__SOCKET_OTHER,	/* a file of another kind */
+	IPC__SOCKET_LIVE,	/* somebody has it, or may have */
+	IPC__SOCKET_STALE	/* nobody has it any more */
+};
+
+/* A socket's address by its directory and its name there. */
+struct sockaddr_un;
+int ipc__unix_address(struct sockaddr_un *, const struct ipc__place *,
+    const char *name);
+
+/* enum ipc__socket_state, or a negative errno.  Whoever listens does not
+ * notice. */
+int ipc__unix_probe(const struct ipc__place *, const char *name);
+
+/* Takes a stale socket out of the way, under the name's lock.  0: what was
+ * there is not there any more; IPC__SOCKET_LIVE or IPC__SOCKET_OTHER: it is no
+ * leftover, and was left alone; or a negative errno. */
+int ipc__unix_clear(const struct ipc__place *, const char *name);
+
+/*
+ * sweep.c
+ */
+
+/* Removes what dead processes left in the runtime directory: temporary and
+ * private names, meeting points where nobody listens, lock files.  Tells each
+ * one's path to told (may be NULL).  Returns how many. */
+int ipc__runtime_sweep(ipc__told *told, void *user);
+
+/*
+ * alive.c
+ */
 
 /* A process by pid and start time: is it the one that was meant, and alive? */
 uint64_t ipc__start_time(pid_t pid);

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the files of the core share: a channel is two sides, one that receives
+ * and one that sends, each over a half of some mechanism.  A two-way socket is
+ * one half that both sides use; a two-way channel over pipes has two halves; a
+ * joined channel has one of each kind.
+ *
+ * One thread may be on each side, so a side's fields belong to its thread, and
+ * what both touch is atomic or in the life line, which has a lock of its own.
+ */
+#ifndef IPC_LIB_CORE_H
+#define IPC_LIB_CORE_H
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ipc/ipc.h>
+
+#include "address.h"
+#include "backend.h"
+#include "error.h"
+#include "frame.h"
+#include "life.h"
+
+#define ipc__likely(x)		__builtin_expect(!!(x), 1)
+#define ipc__unlikely(x)	__builtin_expect(!!(x), 0)
+
+/* Counters that one thread writes and any may read. */
+#define ipc__count(counter, n)						\
+	atomic_store_explicit(&(counter),				\
+	    atomic_load_explicit(&(counter), memory_order_relaxed) + (n),\
+	    memory_order_relaxed)
+
+/* What makes a side pollable and wakeable. */
+struct ipc__ready {
+	int		epoll;		/* -1: ipc_fd was never asked for */
+	_Atomic int	bell;		/* eventfd, -1: nobody ever slept */
+	bool		rung;		/* the bell says: come, there is work */
+	_Atomic bool	woken;		/* ipc_wake was ever used */
+	_Atomic bool	cancel;		/* the mark of ipc_wake */
+	struct pollfd	sources[4];	/* what the epoll set holds */
+	unsigned	count;
+};
+
+struct ipc__in {
+	struct ipc__half *half;		/* NULL: this channel only sends */
+	struct ipc__life *life;
+	struct ipc__ready ready;
+	size_t		limit;		/* longest message */
+	bool		framed;		/* frames on a byte stream */
+	bool		tagged;		/* records begin with a byte of ours */
+	bool		exact;		/* never read ahead of need */
+	bool		busy;		/* stopped early: look again at once */
+	bool		outlives;	/* an opened object: its end is not
+					   final */
+
+	/* A byte stream is read ahead; a record's overhang lies here too. */
+	unsigned char	*ahead;
+	size_t		 pos, fill, ahead_size;
+	struct ipc__frame frame;	/* the one under way */
+
+	/* The message that is being put together, at base: in the caller's
+	 * buffer (lent), or in our own. */
+	unsigned char	*base;
+	size_t		 room, len;
+	bool		 lent;
+	unsigned char	*own;
+	size_t		 own_size;
+	const unsigned char *view;	/* or a whole one, in place */
+	bool		 whole;		/* it is complete */
+	bool		 shown;		/* and ipc_peek has shown it */
+	size_t		 off;		/* boundary=stream: taken of it */
+	unsigned	 priority;
+	unsigned char	 address[128];	/* of its sender */
+	size_t		 address_size;
+
+	/* Its descriptors, and those that came ahead of their control frame. */
+	struct ipc__batch *arrived[IPC__LIFE_BATCHES];
+	int		*fds;		/* IPC_FDS_MAX, once there were any */
+	unsigned	 fd_count;
+	bool		 fds_lost;
+
+	int		 end;		/* 0, or the code of the end */
+	_Atomic int	 bye;		/* directions that the other side said
+					   goodbye to */
+	int64_t		 nap;		/* how long the last doze was, ns */
+	pthread_mutex_t	 lock;		/* threads=many */
+	_Atomic uint64_t messages, bytes, sleeps;
+};
+
+/* What was promised to the stream and not yet written. */
+struct ipc__debt {
+	unsigned char	head[4];	/* the rest of a begun header */
+	unsigned	head_left;
+	size_t		zeros;		/* the rest of a piece given up */
+	unsigned char	control[4][IPC__CONTROL_FRAME];
+	unsigned	count;		/* control frames behind it */
+	unsigned	off;		/* of the first, written */
+};
+
+struct ipc__out {
+	struct ipc__half *half;		/* NULL: this channel only receives */
+	struct ipc__life *life;
+	struct ipc__ready ready;
+	size_t		limit;
+	size_t		piece;		/* payload of a piece or record */
+	bool		framed, tagged;
+
+	/* The message that is under way. */
+	bool		begun;
+	bool		fds_gone;	/* its descriptors are already sent */
+	size_t		total;
+	size_t		done;		/* of its wire image, or payload */
+	pthread_t	owner;		/* who began it (threads=many) */
+	struct ipc__debt debt;
+	uint32_t	fd_serial;
+
+	unsigned char	*own;		/* reservations without a ring */
+	size_t		 own_size;
+	bool		 reserved;
+	bool		 in_place;	/* the reservation is the ring's */
+	size_t		 reserved_size;
+	unsigned char	*batch;		/* sendmany on byte streams */
+	unsigned	 looks;		/* sends since the life line was seen */
+
+	bool		 shut;		/* ipc_shutdown */
+	bool		 outlives;	/* an opened object: others may come */
+	int		 end;
+	int64_t		 nap;
+	pthread_mutex_t	 lock;		/* threads=many, duplex=half */
+	_Atomic uint64_t messages, bytes, sleeps;
+};
+
+struct ipc__greet;
+
+struct ipc_channel {
+	struct ipc__in	 in;
+	struct ipc__out	 out;
+	const struct ipc_backend *be;	/* what really carries it */
+	struct ipc__address address;
+	enum ipc_way	 way;
+	int		 dir;
+	int		 boundary;
+	unsigned	 caps;
+	bool		 half_duplex;
+	bool		 many;
+	bool		 answers;	/* opened to receive: can send to an
+					   address all the same */
+	bool		 joined;	/* its sides have two other ends */
+	int		 shut;		/* directions that were shut down */
+	_Atomic bool	 turn;
+	_Atomic int	 gone;		/* the receiving side met the end of the
+					   whole other side: its code */
+	_Atomic unsigned used;		/* ipc__forks when last used */
+	unsigned	 process;	/* ipc__process when last used */
+	_Atomic(struct ipc__greet *) greet; /* connecting */
+	pthread_mutex_t	 greeting;	/* who brings that forward */
+	unsigned char	 offer[IPC__GREETING]; /* udp: to be said again */
+	struct ipc_peer	 peer;		/* struct_size 0: not known */
+};
+
+/*
+ * channel.c
+ */
+struct ipc__half *ipc__half_new(const struct ipc_backend *be, int dir);
+void ipc__half_free(struct ipc__half *h, bool clean);
+/* A channel of this address, with nothing attached; takes the address over. */
+int ipc__channel_new(struct ipc_channel **ch, struct ipc__address *address,
+    enum ipc_way way, int flags, int default_boundary);
+/* Gives it its halves (either may be NULL, both may be one) and life line. */
+void ipc__channel_attach(struct ipc_channel *ch, struct ipc__half *rx,
+    struct ipc__half *tx, struct ipc__life *life);
+void ipc__channel_free(struct ipc_channel *ch, bool clean);
+/* Entry of every call: forked, connecting?  0, or why not. */
+int ipc__enter_slow(struct ipc_channel *ch);
+bool ipc__clean(const struct ipc_channel *ch);
+int ipc__shut_send(struct ipc_channel *ch);
+int ipc__shut_recv(struct ipc_channel *ch);
+/* -EBADF: this channel does not go that way. */
+int ipc__wrong_way(const struct ipc_channel *ch, int direction);
+/* Half-duplex: would ipc_turn or a receive say something at once? */
+bool ipc__turn_ready(const struct ipc_channel *ch);
+
+/* The operations of backends, with what NULL means; the only callers. */
+int ipc__be_pair(const struct ipc_backend *be, struct ipc__half *a,
+    struct ipc__half *b, const struct ipc__address *address);
+int ipc__be_open(struct ipc__half *h, const struct ipc__address *a, int flags);
+int ipc__be_unlink(const struct ipc__address *a);
+bool ipc__be_native(const struct ipc_backend *be);
+int ipc__be_listen(struct ipc__half *h, const struct ipc__address *a);
+int ipc__be_accept(struct ipc__half *h, struct ipc__half *listener);
+int ipc__be_connect(struct ipc__half *h, const struct ipc__address *a,
+    int timeout);
+int ipc__be_connected(struct ipc__half *h);
+int ipc__be_where(const struct ipc__half *h, char *buffer, size_t size);
+int ipc__be_adopt(struct ipc__half *h, int fd, bool listening);
+int ipc__be_give(struct ipc__half *h, struct ipc__ticket *t);
+int ipc__be_take(struct ipc__half *h, struct ipc__ticket *t);
+void ipc__be_given(struct ipc__half *h);
+ssize_t ipc__be_send(struct ipc__half *h, const struct iovec *iov, int count,
+    const struct ipc__aside *aside);
+ssize_t ipc__be_recv(struct ipc__half *h, const struct iovec *iov, int count,
+    struct ipc__aside *aside);
+int ipc__be_reserve(struct ipc__half *h, void **data, size_t size);
+int ipc__be_commit(struct ipc__half *h, size_t size, unsigned flags);
+ssize_t ipc__be_peek(struct ipc__half *h, const void **data, unsigned *flags);
+void ipc__be_release(struct ipc__half *h, unsigned flags);
+void ipc__be_publish(struct ipc__half *h, int dir);
+int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
+int ipc__be_arm(struct ipc__half *h, int dir);
+void ipc__be_disarm(struct ipc__half *h, int dir);
+int ipc__be_again(struct ipc__half *h);
+int ipc__be_shutdown(struct ipc__half *h, int dir);
+void ipc__be_stretch(struct ipc__half *h, size_t more);
+void ipc__be_expect(struct ipc__half *h, size_t size);
+bool ipc__be_ends_with(struct ipc__half *h, const void *tail, size_t size);
+int ipc__be_peer(const struct ipc__half *h, struct ipc_peer *peer);
+size_t ipc__be_pending(const struct ipc__half *h);
+bool ipc__be_in_place(const struct ipc__half *h);
+
+/*
+ * recv.c
+ */
+/* Has one message whole, waiting for it.  buffer: where it may be put at once,
+ * or NULL. */
+int ipc__receive(struct ipc_channel *ch, void *buffer, size_t size,
+    int timeout);
+/* The same without waiting and without reading a clock. */
+int ipc__fetch(struct ipc_channel *ch);
+/* The message was taken. */
+void ipc__taken(struct ipc_channel *ch);
+/* Would a receive get on without anything new from the kernel? */
+bool ipc__in_ready(const struct ipc_channel *ch);
+/* The code of the end of a side's other end, decided by what was said. */
+int ipc__end_code(struct ipc_channel *ch, int dir);
+/* A whole message stays for the next call, though rc < 0 is returned; it
+ * leaves the caller's buffer.  Returns rc. */
+int ipc__keep(struct ipc_channel *ch, int rc);
+/* boundary=stream over bytes. */
+ssize_t ipc__read_raw(struct ipc_channel *ch, const struct iovec *iov,
+    int timeout);
+void ipc__in_free(struct ipc__in *in);
+
+/*
+ * send.c
+ */
+/* Writes what is owed to the stream: 0, -EAGAIN, or the end. */
+int ipc__settle(struct ipc_channel *ch);
+/* The same from a receive, which in half-duplex may have a turn to bring. */
+void ipc__settle_turn(struct ipc_channel *ch);
+/* A control frame or record behind all that was sent. */
+int ipc__owe(struct ipc_channel *ch, unsigned kind, unsigned arg,
+    uint32_t value);
+/* At close: says goodbye, in band or by the life line, without waiting. */
+void ipc__goodbye(struct ipc_channel *ch, int dirs);
+/* One message of total bytes.  msg: what goes beside it, or NULL. */
+int ipc__transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
+    size_t total, const struct ipc_msg *msg, int timeout);
+/* Several small ones in one call, as far as they are taken at once: how many,
+ * 0 if that does not apply here. */
+int ipc__batch(struct ipc_channel *ch, const struct iovec *messages,
+    int count);
+/* In place: waits for room, and sends it. */
+int ipc__reserve(struct ipc_channel *ch, void **data, size_t size,
+    int timeout);
+int ipc__commit(struct ipc_channel *ch, size_t size);
+/* boundary=stream: as much as is taken, at least a byte. */
+ssize_t ipc__write_raw(struct ipc_channel *ch, const struct iovec *iov,
+    int timeout);
+/* The message that was begun is given up. */
+int ipc__give_up(struct ipc_channel *ch);
+void ipc__out_free(struct ipc__out *out);
+
+/*
+ * ready.c
+ */
+/* What a wait in this direction must look at: at most 4, how many. */
+int ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds);
+/* Waits for one of them, the bell, or the deadline.  0: look again;
+ * -ETIMEDOUT. */
+int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
+/* Spinning before sleeping, where looking is cheap and it has paid off:
+ * while (ipc__spin_more(&s)) look. */
+struct ipc__spin {
+	int64_t		until, yields;
+	unsigned	count;
+};
+void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
+bool ipc__spin_more(struct ipc__spin *s);
+/* Was ipc_wake called?  Takes the mark and returns -ECANCELED. */
+int ipc__cancelled(struct ipc_channel *ch, int dir);
+/* Brings the bell and the epoll set in line with what is true now. */
+void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
+bool ipc__side_ready(struct ipc_channel *ch, int dir);
+void ipc__ready_init(struct ipc__ready *r);
+/* Before a descriptor that is looked at is closed. */
+void ipc__ready_forget(struct ipc__ready *r);
+void ipc__ready_free(struct ipc__ready *r, bool own);
+
+/*
+ * greet.c, session.c
+ */
+/* Brings a connection that is being made forward: 0 done, -EAGAIN, an error. */
+int ipc__greet_step(struct ipc_channel *ch);
+int ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds);
+void ipc__greet_free(struct ipc__greet *g);
+/* UDP: the client said hello again, our answer was lost. */
+int ipc__greet_again(struct ipc_channel *ch, const unsigned char *p);
+
+/*
+ * fork.c
+ */
+extern _Atomic unsigned ipc__forks;	/* grows in parent and child */
+extern _Atomic unsigned ipc__process;	/* grows in the child only */
+void ipc__fork_watch(void);		/* once, before the first channel */
+void ipc__fork_own(bool on);		/* our own fork, which will exec */
+
+/*
+ * clock.c
+ */
+int64_t ipc__now(void);			/* monotonic, ns */
+int64_t ipc__deadline(int timeout);	/* -1: never */
+/* ppoll until the deadline, signals not cutting it short; 0 is too late. */
+int ipc__poll_until(struct pollfd *fds, unsigned count, int64_t deadline);
+
+static inline int
+ipc__enter(struct ipc_channel *ch)
+{
+	/* Relaxed: only this process's own forks matter, and a thread that
+	 * forks while another sends has no order to hope for. */
+	if (ipc__unlikely(ch->process != atomic_load_explicit(&ipc__process,
+	    memory_order_relaxed) || atomic_load_explicit(&ch->greet,
+	    memory_order_acquire) != NULL))
+		return ipc__enter_slow(ch);
+	atomic_store_explicit(&ch->used, atomic_load_explicit(&ipc__forks,
+	    memory_order_relaxed), memory_order_relaxed);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Messages out of the frames of a byte stream.  What comes is read ahead into
+ * a buffer and served from there; the rest of a long frame goes straight to
+ * where the message lies.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "recv.h"
+
+static int
+check_frame(struct ipc_channel *ch, uint32_t word)
+{
+	struct ipc__in *in = &ch->in;
+	size_t size = word & IPC__FRAME_LENGTH;
+
+	if (word & IPC__FRAME_CONTROL) {
+		if (size != IPC__CONTROL_SIZE || word & IPC__FRAME_MORE)
+			return ipc__broken(ch, "a control frame of a wrong size");
+	} else if (size > in->limit - in->len)
+		return ipc__broken(ch, "a message longer than max-message");
+	in->frame.more = (word & IPC__FRAME_MORE) != 0;
+	in->frame.control = (word & IPC__FRAME_CONTROL) != 0;
+	in->frame.left = (uint32_t)size;
+	in->frame.known = true;
+	return 0;
+}
+
+/* What was read ahead of the frame's payload. */
+static int
+eat_payload(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+	size_t n = in->fill - in->pos;
+	int rc;
+
+	if (n > in->frame.left)
+		n = in->frame.left;
+	if ((rc = ipc__more_room(ch, n)) < 0)
+		return rc;
+	if (n > 0)
+		memcpy(in->base + in->len, in->ahead + in->pos, n);
+	in->len += n;
+	in->pos += n;
+	in->frame.left -= (uint32_t)n;
+	return in->frame.left > 0 ? -EAGAIN : 0;
+}
+
+static int
+eat_control(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+
+	if (in->fill - in->pos < in->frame.left)
+		return -EAGAIN;
+	in->pos += in->frame.left;
+	in->frame.known = false;
+	return ipc__control(ch, in->ahead + in->pos - in->frame.left,
+	    in->frame.left);
+}
+
+/* Parses what is there: 0 a whole message, -EAGAIN more must be read. */
+static int
+eat(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+	int rc, idle;
+
+	for (idle = 0; idle < IPC__IDLE_FRAMES; idle++) {
+		if (!in->frame.known) {
+			if (in->fill - in->pos < IPC__HEADER)
+				return -EAGAIN;
+			if ((rc = check_frame(ch,
+			    ipc__get32(in->ahead + in->pos))) < 0)
+				return rc;
+			in->pos += IPC__HEADER;
+		}
+		if (in->frame.control) {
+			if ((rc = eat_control(ch)) < 0)
+				return rc;
+			continue;
+		}
+		if (in->frame.left > 0)
+			idle = 0;
+		if ((rc = eat_payload(ch)) < 0)
+			return rc;
+		in->frame.known = false;
+		if (!in->frame.more) {
+			in->whole = true;
+			return 0;
+		}
+	}
+	in->busy = true;
+	return -EAGAIN;
+}
+
+/* A goodbye at the end of what was read ahead: the sending thread, when it
+ * meets the end, wants to know of it before it is parsed. */
+static void
+bye_ahead(struct ipc__in *in)
+{
+	unsigned char bye[IPC__CONTROL_FRAME];
+
+	if (in->fill < in->pos + sizeof bye || (in->ahead[in->fill -
+	    IPC__CONTROL_SIZE] & 15) != IPC__CTL_BYE)
+		return;
+	ipc__control_put(bye, IPC__CTL_BYE, IPC_DUPLEX, 0);
+	if (memcmp(in->ahead + in->fill - sizeof bye, bye, sizeof bye) == 0)
+		atomic_fetch_or(&in->bye, IPC_DUPLEX);
+}
+
+/* Reads into the buffer, or only what is needed of it. */
+static int
+fill_ahead(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+	struct ipc__aside aside = { 0 };
+	struct iovec iov;
+	size_t want;
+	ssize_t n;
+	int rc;
+
+	if ((rc = ipc__need_ahead(ch, IPC__AHEAD_SIZE)) < 0)
+		return rc;
+	if (in->pos > 0) {
+		memmove(in->ahead, in->ahead + in->pos, in->fill - in->pos);
+		in->fill -= in->pos;
+		in->pos = 0;
+	}
+	want = in->ahead_size - in->fill;
+	if (in->exact)
+		want = (in->frame.known ? in->frame.left : IPC__HEADER) -
+		    in->fill;
+	iov.iov_base = in->ahead + in->fill;
+	iov.iov_len = want;
+	n = ipc__pull(ch, &iov, 1, &aside);
+	if (n <= 0)
+		return n == 0 ? ipc__ended(ch) : (int)n;
+	in->fill += (size_t)n;
+	bye_ahead(in);
+	return 0;
+}
+
+/* The rest of a long frame straight to where it belongs, and behind it into
+ * the buffer. */
+static int
+fill_message(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+	struct ipc__aside aside = { 0 };
+	size_t left = in->frame.left, most;
+	struct iovec iov[2];
+	ssize_t n;
+	int rc;
+
+	/* Our own memory at most doubles with what has arrived. */
+	most = in->lent && in->room - in->len >= left ? left :
+	    in->len > IPC__AHEAD_SIZE ? in->len : IPC__AHEAD_SIZE;
+	if (left > most)
+		left = most;
+	if ((rc = ipc__more_room(ch, left)) < 0)
+		return rc;
+	in->pos = in->fill = 0;
+	iov[0].iov_base = in->base + in->len;
+	iov[0].iov_len = left;
+	iov[1].iov_base = in->ahead;
+	iov[1].iov_len = in->ahead_size;
+	n = ipc__pull(ch, iov, left < in->frame.left || in->exact ? 1 : 2, &aside);
+	if (n <= 0)
+		return n == 0 ? ipc__ended(ch) : (int)n;
+	if ((size_t)n > left) {
+		in->fill = (size_t)n - left;
+		bye_ahead(in);
+		n = (ssize_t)left;
+	}
+	in->len += (size_t)n;
+	in->frame.left -= (uint32_t)n;
+	return 0;
+}
+
+int
+ipc__fetch_frame(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+	int rc;
+
+	in->busy = false;
+	for (;;) {
+		rc = eat(ch);
+		if (rc != -EAGAIN || in->busy)
+			return rc;
+		if (in->frame.known && !in->frame.control &&
+		    (in->frame.left > IPC__AHEAD_SIZE / 4 || in->exact))
+			rc = fill_message(ch);
+		else
+			rc = fill_ahead(ch);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+bool
+ipc__frame_ahead(const struct ipc__in *in)
+{
+	size_t n = in->fill - in->pos;
+
+	if (in->frame.known)
+		return n >= in->frame.left;
+	return n >= IPC__HEADER && n - IPC__HEADER >=
+	    (ipc__get32(in->ahead + in->pos) & IPC__FRAME_LENGTH);
+}

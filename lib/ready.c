@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Waiting, and being waited for.
+ *
+ * A side sleeps in ppoll on what its mechanism shows, the life line where the
+ * mechanism shows no end, and its bell, an eventfd that ipc_wake rings.  The
+ * descriptor of ipc_fd is an epoll set of the same things; there the bell also
+ * says that a call would get on without anything new from the kernel (a message
+ * was read ahead).  Nothing of this exists before it is needed.
+ */
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core.h"
+
+/* A System V queue has no descriptor: looked at in growing intervals (ns). */
+#define LOOK_FIRST	50000
+#define LOOK_LAST	5000000
+
+/* Spinning: so long without giving the CPU away, and so long in all (ns). */
+#define SPIN_TIME	2000
+#define YIELD_TIME	20000
+
+static struct ipc__ready *
+side_ready(struct ipc_channel *ch, int dir)
+{
+	return dir == IPC_RECV ? &ch->in.ready : &ch->out.ready;
+}
+
+static struct ipc__half *
+side_half(struct ipc_channel *ch, int dir)
+{
+	return dir == IPC_RECV ? ch->in.half : ch->out.half;
+}
+
+static struct ipc__life *
+side_life(struct ipc_channel *ch, int dir)
+{
+	return dir == IPC_RECV ? ch->in.life : ch->out.life;
+}
+
+void
+ipc__ready_init(struct ipc__ready *r)
+{
+	r->epoll = -1;
+	atomic_init(&r->bell, -1);
+}
+
+void
+ipc__ready_forget(struct ipc__ready *r)
+{
+	unsigned i;
+
+	for (i = 0; r->epoll != -1 && i < r->count; i++)
+		epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->sources[i].fd, NULL);
+	r->count = 0;
+}
+
+void
+ipc__ready_free(struct ipc__ready *r, bool own)
+{
+	int bell = atomic_load(&r->bell);
+
+	/* A forked copy of the set may live on in somebody's event loop; it
+	 * must not go on showing what this end was. */
+	if (own)
+		ipc__ready_forget(r);
+	if (own && r->epoll != -1 && bell != -1)
+		epoll_ctl(r->epoll, EPOLL_CTL_DEL, bell, NULL);
+	if (r->epoll != -1)
+		close(r->epoll);
+	if (bell != -1)
+		close(bell);
+	r->epoll = -1;
+	r->count = 0;
+	r->rung = false;
+	atomic_store(&r->bell, -1);
+}
+
+/*
+ * What to look at
+ */
+
+int
+ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds)
+{
+	struct ipc__half *h = side_half(ch, dir);
+	struct ipc__life *life = side_life(ch, dir);
+	int n;
+
+	if (ch->greet != NULL)
+		return ipc__greet_sources(ch, fds);
+	/* Out of turn nothing would be taken; a receive brings the turn. */
+	if (h == NULL || (dir == IPC_SEND && ipc__unlikely(ch->half_duplex) &&
+	    !atomic_load(&ch->turn)))
+		return 0;
+	if ((n = ipc__be_watch(h, dir, fds)) < 0)
+		return n;
+	if (life != NULL && h->be->traits & IPC__SILENT)
+		fds[n++] = (struct pollfd){ life->fd, POLLIN, 0 };
+	/* A turn that could not be brought yet. */
+	if (dir == IPC_RECV && ipc__unlikely(ch->half_duplex) &&
+	    ch->out.half != NULL && ch->out.debt.count > 0)
+		fds[n++] = (struct pollfd){ ch->out.half->fd, POLLOUT, 0 };
+	return n;
+}
+
+/*
+ * The bell
+ */
+
+static int
+make_bell(struct ipc__ready *r)
+{
+	int fd = atomic_load(&r->bell);
+
+	if (fd != -1)
+		return fd;
+	if ((fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) == -1)
+		return ipc__fail_sys("eventfd");
+	/* Before the mark is looked at; pairs with ipc_wake, which leaves the
+	 * mark before it looks for a bell (both sequentially consistent). */
+	atomic_store(&r->bell, fd);
+	return fd;
+}
+
+static void
+ring(int bell)
+{
+	uint64_t one = 1;
+
+	if (bell != -1 && write(bell, &one, sizeof one) == -1)
+		return;		/* full: it is rung */
+}
+
+static void
+silence(struct ipc__ready *r)
+{
+	uint64_t n;
+	int bell = atomic_load(&r->bell);
+
+	r->rung = false;
+	if (bell != -1 && read(bell, &n, sizeof n) == -1)
+		return;		/* it was quiet */
+}
+
+int
+ipc__cancelled(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	if (!atomic_exchange(&r->cancel, false))
+		return 0;
+	silence(r);
+	ipc__ready_update(ch, dir, dir == IPC_SEND || ipc__in_ready(ch));
+	return ipc__fail(ECANCELED, "ipc_wake was called");
+}
+
+static void
+wake_side(struct ipc__ready *r)
+{
+	atomic_store(&r->woken, true);
+	atomic_store(&r->cancel, true);
+	ring(atomic_load(&r->bell));
+}
+
+void
+ipc_wake(struct ipc_channel *ch)
+{
+	int saved = errno;
+
+	wake_side(&ch->in.ready);
+	wake_side(&ch->out.ready);
+	errno = saved;
+}
+
+/*
+ * Sleeping
+ */
+
+/* No descriptor shows it: a short sleep, twice as long each time. */
+static int
+doze(struct ipc_channel *ch, struct pollfd *fds, unsigned n, int64_t deadline,
+    int dir)
+{
+	int64_t until, now = ipc__now();
+	int64_t *nap = dir == IPC_RECV ? &ch->in.nap : &ch->out.nap;
+	int rc;
+
+	*nap = *nap ? *nap * 2 : LOOK_FIRST;
+	if (*nap > LOOK_LAST)
+		*nap = LOOK_LAST;
+	until = now + *nap;
+	if (deadline >= 0 && until > deadline)
+		until = deadline;
+	if ((rc = ipc__poll_until(fds, n, until)) < 0)
+		return rc;
+	return rc == 0 && deadline >= 0 && ipc__now() >= deadline ?
+	    -ETIMEDOUT : 0;
+}
+
+static int
+timed_out(int64_t deadline)
+{
+	return deadline >= 0 && ipc__now() >= deadline ?
+	    ipc__plain(-ETIMEDOUT) : 0;
+}
+
+int
+ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+	struct pollfd fds[5];
+	int rc, n;
+
+	if (dir == IPC_RECV && ch->in.busy)
+		return timed_out(deadline);
+	if ((rc = make_bell(r)) < 0)
+		return rc;
+	if (r->rung)
+		silence(r);
+	if ((rc = ipc__cancelled(ch, dir)) < 0)
+		return rc;
+	if ((n = ipc__sources(ch, dir, fds)) < 0)
+		return ipc__fail_at(ch->address.text, n);
+	fds[n] = (struct pollfd){ atomic_load(&r->bell), POLLIN, 0 };
+	if (dir == IPC_RECV)
+		ipc__count(ch->in.sleeps, 1);
+	else
+		ipc__count(ch->out.sleeps, 1);
+	rc = n == 0 ? doze(ch, fds, 1, deadline, dir) :
+	    ipc__poll_until(fds, (unsigned)n + 1, deadline);
+	if (rc == 0 && n > 0)
+		return ipc__plain(-ETIMEDOUT);
+	if (rc == -ETIMEDOUT)
+		return ipc__plain(rc);
+	if (rc > 0 && fds[n].revents && (rc = ipc__cancelled(ch, dir)) < 0)
+		return rc;
+	if (fds[n].revents)
+		silence(r);	/* a stale ring */
+	return rc < 0 ? rc : 0;
+}
+
+/*
+ * Spinning
+ */
+
+static bool
+many_cpus(void)
+{
+	static _Atomic int cpus;
+	int n = atomic_load_explicit(&cpus, memory_order_relaxed);
+	cpu_set_t set;
+
+	if (n == 0) {
+		n = sched_getaffinity(0, sizeof set, &set) == 0 ?
+		    CPU_COUNT(&set) : 1;
+		atomic_store_explicit(&cpus, n, memory_order_relaxed);
+	}
+	return n > 1;
+}
+
+void
+ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
+{
+	int64_t now;
+
+	s->until = 0;
+	if (ch->address.opt.wait == IPC__WAIT_BLOCK ||
+	    (!(side_half(ch, dir)->be->traits & IPC__SPINS) &&
+	    ch->address.opt.wait != IPC__WAIT_SPIN))
+		return;
+	now = ipc__now();
+	s->count = 0;
+	s->yields = many_cpus() ? now + SPIN_TIME : now;
+	s->until = now + YIELD_TIME;
+	if (ch->address.opt.wait == IPC__WAIT_SPIN)
+		s->until = now + 1000 * YIELD_TIME;
+}
+
+static inline void
+relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+bool
+ipc__spin_more(struct ipc__spin *s)
+{
+	int64_t now;
+
+	if (s->until == 0)
+		return false;
+	if (++s->count % 16 != 0) {
+		relax();
+		return true;
+	}
+	if ((now = ipc__now()) > s->until)
+		return false;
+	if (now > s->yields)
+		sched_yield();
+	return true;
+}
+
+/*
+ * ipc_fd
+ */
+
+static bool
+same_sources(const struct ipc__ready *r, const struct pollfd *fds, int n)
+{
+	int i;
+
+	if (n != (int)r->count)
+		return false;
+	for (i = 0; i < n; i++)
+		if (r->sources[i].fd != fds[i].fd ||
+		    r->sources[i].events != fds[i].events)
+			return false;
+	return true;
+}
+
+static int
+add_source(int epoll, int fd, short events)
+{
+	struct epoll_event ev = { .events = (uint32_t)events,
+	    .data = { .fd = fd } };
+
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) == 0 || errno == EEXIST)
+		return 0;
+	/* A regular file is always ready: the bell says so. */
+	return errno == EPERM ? 1 : ipc__fail_sys("epoll_ctl");
+}
+
+static int
+set_sources(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+	int rc = 0, i, n;
+	struct pollfd fds[4];
+
+	if ((n = ipc__sources(ch, dir, fds)) < 0)
+		return n;
+	if (same_sources(r, fds, n))
+		return 0;
+	ipc__ready_forget(r);
+	for (i = 0; i < n && rc >= 0; i++) {
+		rc = add_source(r->epoll, fds[i].fd, fds[i].events);
+		r->sources[r->count++] = fds[i];
+	}
+	return rc < 0 ? rc : 0;
+}
+
+void
+ipc__ready_update(struct ipc_channel *ch, int dir, bool ready)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	if (ipc__likely(r->epoll == -1))
+		return;
+	(void)set_sources(ch, dir);
+	if (ready && !r->rung) {
+		r->rung = true;
+		ring(atomic_load(&r->bell));
+	} else if (!ready && (r->rung || atomic_load(&r->woken))) {
+		silence(r);
+		/* A mark that came meanwhile is to be seen. */
+		if (atomic_load(&r->cancel))
+			ring(atomic_load(&r->bell));
+	}
+}
+
+static int
+make_set(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+	int rc;
+
+	if ((rc = make_bell(r)) < 0)
+		return rc;
+	if ((r->epoll = epoll_create1(EPOLL_CLOEXEC)) == -1)
+		return ipc__fail_sys("epoll_create1");
+	r->count = 0;
+	if ((rc = add_source(r->epoll, rc, POLLIN)) == 0 &&
+	    (rc = set_sources(ch, dir)) == 0)
+		return 0;
+	close(r->epoll);
+	r->epoll = -1;
+	return rc;
+}
+
+/* A mechanism that must be asked to ring is asked, and tells whether there is
+ * something already. */
+bool
+ipc__side_ready(struct ipc_channel *ch, int dir)
+{
+	struct ipc__half *h = side_half(ch, dir);
+
+	return h != NULL && h->be->arm != NULL && ch->greet == NULL &&
+	    ipc__be_arm(h, dir) != 0;
+}
+
+/* Whether a call would get on already, before anything rings. */
+static bool
+ready_now(struct ipc_channel *ch, int dir)
+{
+	struct ipc__half *h = side_half(ch, dir);
+	bool cancel = atomic_load(&side_ready(ch, dir)->cancel);
+
+	if (h == NULL)
+		return true;	/* the call will say why not */
+	if (dir == IPC_RECV)
+		return ipc__in_ready(ch) || ipc__turn_ready(ch) ||
+		    ipc__side_ready(ch, dir);
+	return ch->out.end != 0 || ch->out.shut || cancel ||
+	    ipc__side_ready(ch, dir);
+}
+
+int
+ipc_fd(struct ipc_channel *ch, int direction, short *events)
+{
+	struct pollfd fds[4];
+	int rc;
+
+	if (ch == NULL || (direction != IPC_RECV && direction != IPC_SEND))
+		return ipc__fail(EINVAL, "ipc_fd: a channel and one direction, "
+		    "IPC_RECV or IPC_SEND");
+	if (!(ch->dir & direction))
+		return ipc__wrong_way(ch, direction);
+	if ((rc = ipc__enter(ch)) < 0 && rc != -EAGAIN)
+		return rc;
+	if (ch->greet == NULL && side_half(ch, direction) != NULL &&
+	    (rc = ipc__be_watch(side_half(ch, direction), direction,
+	    fds)) < 0)
+		return ipc__fail_at(ch->address.text, rc);
+	if (ch->greet == NULL && rc == 0 && side_half(ch, direction) != NULL)
+		return ipc__fail(EOPNOTSUPP, "%s: this mechanism has no "
+		    "descriptor to wait on", ch->address.text);
+	if (side_ready(ch, direction)->epoll == -1 &&
+	    (rc = make_set(ch, direction)) < 0)
+		return ipc__fail_at(ch->address.text, rc);
+	ipc__ready_update(ch, direction, ready_now(ch, direction));
+	if (events != NULL)
+		*events = POLLIN;
+	return side_ready(ch, direction)->epoll;
+}
+
+/*
+ * ipc_poll
+ */
+
+static int
+item_fd(struct ipc_pollitem *item, int dir, struct pollfd *to)
+{
+	int fd;
+
+	if (item->channel == NULL && item->listener == NULL) {
+		*to = (struct pollfd){ item->fd, item->events, 0 };
+		return 0;
+	}
+	fd = item->channel ? ipc_fd(item->channel, dir, NULL) :
+	    ipc_listener_fd(item->listener);
+	*to = (struct pollfd){ fd, POLLIN, 0 };
+	return fd < 0 ? fd : 0;
+}
+
+/* Each item takes two places, for receiving and for sending. */
+static int
+item_begin(struct ipc_pollitem *item, struct pollfd *two)
+{
+	int rc = 0;
+
+	two[0] = two[1] = (struct pollfd){ -1, 0, 0 };
+	item->revents = 0;
+	if (item->channel == NULL || item->events & POLLIN)
+		rc = item_fd(item, IPC_RECV, &two[0]);
+	if (rc == 0 && item->channel != NULL && item->events & POLLOUT)
+		rc = item_fd(item, IPC_SEND, &two[1]);
+	return rc;
+}
+
+static int
+item_end(struct ipc_pollitem *item, const struct pollfd *two)
+{
+	if (item->channel == NULL && item->listener == NULL)
+		item->revents = two[0].revents;
+	else if (two[0].revents)
+		item->revents = POLLIN;
+	if (two[1].revents)
+		item->revents |= POLLOUT;
+	return item->revents != 0;
+}
+
+int
+ipc_poll(struct ipc_pollitem *items, size_t count, int timeout)
+{
+	struct pollfd few[32], *fds = few;
+	int64_t deadline = ipc__deadline(timeout);
+	int rc = 0, ready = 0;
+	size_t i;
+
+	if (count > 0 && items == NULL)
+		return ipc__fail(EINVAL, "ipc_poll: no items");
+	if (count > 16 && (fds = calloc(count, 2 * sizeof *fds)) == NULL)
+		return ipc__fail(ENOMEM, "no memory for %zu items", count);
+	for (i = 0; i < count && rc == 0; i++)
+		rc = item_begin(&items[i], fds + 2 * i);
+	if (rc == 0)
+		rc = ipc__poll_until(fds, (unsigned)(2 * count), deadline);
+	for (i = 0; i < count && rc >= 0; i++)
+		ready += item_end(&items[i], fds + 2 * i);
+	if (fds != few)
+		free(fds);
+	return rc < 0 ? rc : ready;
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The notes about System V objects.  Files of the runtime directory:
+ *
+ *	sysv/KIND-NAME			a named object
+ *	sysv/KIND-ID.PID.START		a private one, and a process holding it
+ *
+ * A name has its dots escaped, so the two are never mixed up.  Both hold one
+ * line, "libipc 1 ID PID START BOOT".  They appear whole: written under a
+ * temporary name, then renamed without replacing.
+ */
+#include <sys/stat.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "sysname.h"
+
+#define PLAIN		"-_+,:@=~"
+#define NOTE_MAX	256
+#define BOOT_MAX	40
+#define TRIES		100
+#define INIT_IPC_NS	4026531839u	/* of a process in no container */
+
+static const char *const kinds[IPC__SYSV_KINDS] = {
+	[IPC__SYSV_MSG] = "msg", [IPC__SYSV_SHM] = "shm",
+	[IPC__SYSV_SEM] = "sem"
+};
+
+struct record {
+	struct ipc__sysname	what;
+	char			boot[BOOT_MAX];
+};
+
+/* One file of the directory, by its name. */
+struct entry {
+	int		kind;
+	bool		private;
+	int		id;		/* the rest: private only */
+	pid_t		pid;
+	uint64_t	start_time;
+};
+
+/*
+ * Where
+ */
+
+static void
+directory_name(char *sub, size_t size)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/ipc", &st) == -1 || st.st_ino == INIT_IPC_NS)
+		strlcpy(sub, "sysv", size);
+	else
+		snprintf(sub, size, "sysv-%ju", (uintmax_t)st.st_ino);
+}
+
+static int
+open_directory(bool make, char *path, size_t size)
+{
+	char sub[32];
+
+	directory_name(sub, sizeof sub);
+	return ipc__runtime_open(sub, make, path, size);
+}
+
+/* The directory goes with the last note in it. */
+static void
+close_directory(int dir, const char *path)
+{
+	close(dir);
+	rmdir(path);
+}
+
+static int
+file_of(enum ipc__sysv kind, const char *name, char *file, size_t size)
+{
+	int n = snprintf(file, size, "%s-", kinds[kind]);
+
+	return ipc__name_encode(name, PLAIN, file + n, size - (size_t)n);
+}
+
+static bool
+parse_file(const char *file, struct entry *e)
+{
+	int end = 0;
+	size_t n;
+	long pid;
+
+	for (e->kind = 0; e->kind < IPC__SYSV_KINDS; e->kind++) {
+		n = strlen(kinds[e->kind]);
+		if (strncmp(file, kinds[e->kind], n) == 0 && file[n] == '-')
+			break;
+	}
+	if (e->kind == IPC__SYSV_KINDS)
+		return false;
+	file += n + 1;
+	e->private = strchr(file, '.') != NULL;
+	if (!e->private)
+		return *file != '\0';
+	if (sscanf(file, "%9d.%9ld.%16" SCNx64 "%n", &e->id, &pid,
+	    &e->start_time, &end) != 3 || file[end] != '\0' || e->id < 0)
+		return false;
+	e->pid = (pid_t)pid;
+	return true;
+}
+
+/*
+ * Reading and writing
+ */
+
+static void
+boot_id(char boot[BOOT_MAX])
+{
+	ssize_t n = -1;
+	int fd;
+
+	fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	if (fd != -1) {
+		n = read(fd, boot, BOOT_MAX - 1);
+		close(fd);
+	}
+	boot[n > 0 ? n : 0] = '\0';
+	boot[strcspn(boot, " \n")] = '\0';
+	if (boot[0] == '\0')
+		strlcpy(boot, "-", BOOT_MAX);
+}
+
+static int
+write_line(int fd, int id, pid_t pid, uint64_t start_time)
+{
+	char line[NOTE_MAX], boot[BOOT_MAX];
+	int n;
+	ssize_t written;
+
+	boot_id(boot);
+	n = snprintf(line, sizeof line, "libipc 1 %d %ld %" PRIx64 " %s\n", id,
+	    (long)pid, start_time, boot);
+	written = write(fd, line, (size_t)n);
+	if (written >= 0 && written < n)
+		errno = ENOSPC;
+	if (written < n || fchmod(fd, 0644) == -1)
+		return -errno;
+	return 0;
+}
+
+/* -EEXIST: there is one of this name; -ENOENT: the directory has been removed
+ * under us; other errors come with a text. */
+static int
+write_note(int dir, const char *file, int id, pid_t pid, uint64_t start_time)
+{
+	char temp[IPC__TEMP_MAX + 1];
+	int fd, rc;
+
+	ipc__temp_name(temp, sizeof temp, file);
+	fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return errno == ENOENT ? -ENOENT :
+		    ipc__fail_path("open", temp);
+	rc = write_line(fd, id, pid, start_time);
+	close(fd);
+	if (rc == 0)
+		rc = ipc__temp_publish(dir, temp, file);
+	if (rc < 0)
+		unlinkat(dir, temp, 0);
+	errno = -rc;
+	return rc < 0 && rc != -EEXIST ? ipc__fail_path("noting", file) : rc;
+}
+
+static int
+parse_line(const char *line, struct record *r)
+{
+	int end = 0;
+	long pid;
+
+	if (sscanf(line, "libipc 1 %d %ld %" SCNx64 " %39s%n", &r->what.id,
+	    &pid, &r->what.start_time, r->boot, &end) != 4 ||
+	    strcmp(line + end, "\n") != 0 || r->what.id < 0)
+		return -EBADMSG;
+	r->what.pid = (pid_t)pid;
+	return 0;
+}
+
+static int
+read_line(int fd, struct record *r)
+{
+	char line[NOTE_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) == -1)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_mode & (S_IWGRP | S_IWOTH) ||
+	    (st.st_uid != geteuid() && st.st_uid != 0) ||
+	    st.st_size >= (off_t)sizeof line)
+		return -EPERM;
+	n = read(fd, line, sizeof line - 1);
+	if (n < 0)
+		return -errno;
+	line[n] = '\0';
+	r->what = (struct ipc__sysname){ .id = -1, .owner = st.st_uid };
+	r->boot[0] = '\0';
+	/* It was published whole; so what is empty was cut by a crash of the
+	 * machine, and is of before that. */
+	return n == 0 ? 0 : parse_line(line, r);
+}
+
+static int
+read_note(int dir, const char *file, struct record *r)
+{
+	int fd, rc;
+
+	fd = openat(dir, file,
+	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd == -1)
+		return errno == ENOENT ? -ENOENT :
+		    ipc__fail_path("open", file);
+	rc = read_line(fd, r);
+	close(fd);
+	switch (rc) {
+	case 0:
+		return 0;
+	case -EPERM:
+		return ipc__fail(EPERM, "%s: others could have written it, or "
+		    "it is no note", file);
+	case -EBADMSG:
+		return ipc__fail(EBADMSG, "%s: it is no note of this version "
+		    "of the library", file);
+	default:
+		errno = -rc;
+		return ipc__fail_path("read", file);
+	}
+}
+
+static bool
+is_of_this_boot(const struct record *r)
+{
+	char boot[BOOT_MAX];
+
+	boot_id(boot);
+	return strcmp(boot, r->boot) == 0;
+}
+
+/* Another process may just remove the directory, as it was empty. */
+static int
+put_note(const char *file, int id, pid_t pid)
+{
+	char path[IPC__PATH_MAX];
+	uint64_t start_time = ipc__start_time(pid);
+	struct record old;
+	int dir, rc = -ENOENT;
+
+	for (int i = 0; i < TRIES && rc == -ENOENT; i++) {
+		dir = open_directory(true, path, sizeof path);
+		if (dir < 0)
+			return dir;
+		if (read_note(dir, file, &old) == 0 && !is_of_this_boot(&old))
+			unlinkat(dir, file, 0);
+		rc = write_note(dir, file, id, pid, start_time);
+		close_directory(dir, path);
+	}
+	return rc == -ENOENT ? ipc__fail(ENOENT, "%s: the directory comes and "
+	    "goes", path) : rc;
+}
+
+/*
+ * Named objects
+ */
+
+static void
+lock_name(enum ipc__sysv kind, const char *name, char *text, size_t size)
+{
+	snprintf(text, size, "sysv %s-%s", kinds[kind], name);
+}
+
+int
+ipc__sysname_lock(enum ipc__sysv kind, const char *name)
+{
+	char text[IPC__PATH_MAX];
+
+	lock_name(kind, name, text, sizeof text);
+	return ipc__name_lock(text);
+}
+
+void
+ipc__sysname_unlock(int lock, enum ipc__sysv kind, const char *name)
+{
+	char text[IPC__PATH_MAX];
+
+	lock_name(kind, name, text, sizeof text);
+	ipc__name_unlock(lock, text);
+}
+
+int
+ipc__sysname_note(enum ipc__sysv kind, const char *name, int id)
+{
+	char file[IPC__NAME_MAX + 1];
+	int rc;
+
+	rc = file_of(kind, name, file, sizeof file);
+	if (rc == 0)
+		rc = put_note(file, id, getpid());
+	if (rc == -EEXIST)
+		rc = ipc__fail(EEXIST, "%s: there is a %s of this name", name,
+		    kinds[kind]);
+	return rc;
+}
+
+int
+ipc__sysname_find(enum ipc__sysv kind, const char *name,
+    struct ipc__sysname *found)
+{
+	char file[IPC__NAME_MAX + 1], sub[32], path[IPC__PATH_MAX];
+	struct record r;
+	int rc;
+
+	rc = file_of(kind, name, file, sizeof file);
+	if (rc < 0)
+		return rc;
+	directory_name(sub, sizeof sub);
+	rc = ipc__runtime_find(sub, file, path, sizeof path);
+	if (rc < 0)
+		return rc;
+	rc = read_note(AT_FDCWD, path, &r);
+	if (rc == -ENOENT || (rc == 0 && !is_of_this_boot(&r)))
+		return ipc__fail(ENOENT, "%s: there is no %s of this name any "
+		    "more", name, kinds[kind]);
+	if (rc == 0)
+		*found = r.what;
+	return rc;
+}
+
+int
+ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id)
+{
+	char file[IPC__NAME_MAX + 1], path[IPC__PATH_MAX];
+	struct record r = { .what = { .id = -1 } };
+	int dir, rc;
+
+	rc = file_of(kind, name, file, sizeof file);
+	if (rc < 0)
+		return rc;
+	dir = open_directory(false, path, sizeof path);
+	rc = dir < 0 ? dir : read_note(dir, file, &r);
+	if (rc == -ENOENT || (rc == 0 && r.what.id != id))
+		rc = ipc__fail(ENOENT, "%s: there is no note about %s %d",
+		    name, kinds[kind], id);
+	else if (rc == 0 && unlinkat(dir, file, 0) == -1)
+		rc = ipc__fail_path("unlink", file);
+	if (dir >= 0)
+		close_directory(dir, path);
+	return rc;
+}
+
+/*
+ * Private objects
+ */
+
+int
+ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid)
+{
+	char file[IPC__NAME_MAX + 1];
+	int rc;
+
+	if (pid == 0)
+		pid = getpid();
+	snprintf(file, sizeof file, "%s-%d.%ld.%" PRIx64, kinds[kind], id,
+	    (long)pid, ipc__start_time(pid));
+	rc = put_note(file, id, pid);
+	return rc == -EEXIST ? 0 : rc;
+}
+
+/* Calls f for each note; it may remove that one.  Returns the sum of what it
+ * returned, or -ENOMEM. */
+static int
+for_each(int dir, int (*f)(int dir, const char *file, const struct entry *,
+    void *user), void *user)
+{
+	struct dirent *e;
+	struct entry entry;
+	int fd, sum = 0;
+	DIR *d;
+
+	fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = fd == -1 ? NULL : fdopendir(fd);
+	if (d == NULL) {
+		sum = ipc__fail_sys("reading the directory of notes");
+		if (fd != -1)
+			close(fd);
+		return sum;
+	}
+	while ((e = readdir(d)) != NULL)
+		if (parse_file(e->d_name, &entry))
+			sum += f(dir, e->d_name, &entry, user);
+	closedir(d);
+	return sum;
+}
+
+static int
+drop_if_same(int dir, const char *file, const struct entry *e, void *user)
+{
+	const struct entry *wanted = user;
+
+	if (e->private && e->kind == wanted->kind && e->id == wanted->id)
+		unlinkat(dir, file, 0);
+	return 0;
+}
+
+void
+ipc__sysname_drop(enum ipc__sysv kind, int id)
+{
+	struct entry wanted = { .kind = (int)kind, .id = id };
+	char path[IPC__PATH_MAX];
+	struct ipc__error before;
+	int dir;
+
+	ipc__error_keep(&before);
+	dir = open_directory(false, path, sizeof path);
+	if (dir >= 0) {
+		for_each(dir, drop_if_same, &wanted);
+		close_directory(dir, path);
+	}
+	ipc__error_restore(&before);
+}
+
+/*
+ * Sweeping
+ */
+
+struct sweep {
+	const struct ipc__sysname_sweeper *by;
+	const char	*path;
+};
+
+static int
+unlink_and_tell(int dir, const char *file, const struct sweep *s)
+{
+	char path[IPC__PATH_MAX + IPC__NAME_MAX + 2];
+
+	if (unlinkat(dir, file, 0) == -1)
+		return 0;
+	snprintf(path, sizeof path, "%s/%s", s->path, file);
+	if (s->by->told != NULL)
+		s->by->told(path, s->by->user);
+	return 1;
+}
+
+static int
+count_if_held(int dir, const char *file, const struct entry *e, void *user)
+{
+	const struct entry *wanted = user;
+	struct record r;
+
+	return e->private && e->kind == wanted->kind && e->id == wanted->id &&
+	    ipc__alive(e->pid, e->start_time) &&
+	    (read_note(dir, file, &r) < 0 || is_of_this_boot(&r));
+}
+
+/* An id of before the last start of the machine may be anybody's now. */
+static int
+sweep_private(int dir, const char *file, const struct entry *e,
+    const struct sweep *s)
+{
+	struct entry wanted = *e;
+	struct record r;
+	int rc = read_note(dir, file, &r);
+
+	if (rc == 0 && !is_of_this_boot(&r))
+		return unlink_and_tell(dir, file, s);
+	if (rc < 0 || for_each(dir, count_if_held, &wanted) != 0)
+		return 0;
+	if (!s->by->gone(e->kind, e->id) && !s->by->remove(e->kind, e->id))
+		return 0;
+	return unlink_and_tell(dir, file, s);
+}
+
+/* What has a name stays as long as the object does.  Whoever is about to use
+ * the name has its lock. */
+static int
+sweep_named(int dir, const char *file, const struct entry *e,
+    const struct sweep *s)
+{
+	char name[IPC__NAME_MAX + 1];
+	struct record r = { .what = { .id = -1 } };
+	int lock, swept = 0;
+
+	ipc__name_decode(file + strlen(kinds[e->kind]) + 1, name, sizeof name);
+	lock = ipc__sysname_lock((enum ipc__sysv)e->kind, name);
+	if (lock < 0)
+		return 0;
+	if (read_note(dir, file, &r) == 0 && (!is_of_this_boot(&r) ||
+	    s->by->gone(e->kind, r.what.id)))
+		swept = unlink_and_tell(dir, file, s);
+	ipc__sysname_unlock(lock, (enum ipc__sysv)e->kind, name);
+	return swept;
+}
+
+static int
+sweep_one(int dir, const char *file, const struct entry *e, void *user)
+{
+	return e->private ? sweep_private(dir, file, e, user) :
+	    sweep_named(dir, file, e, user);
+}
+
+int
+ipc__sysname_sweep(const struct ipc__sysname_sweeper *by)
+{
+	char path[IPC__PATH_MAX];
+	struct sweep s = { by, path };
+	struct ipc__place place = { .path = NULL };
+	struct ipc__error before;
+	int dir, swept;
+
+	ipc__error_keep(&before);
+	dir = open_directory(false, path, sizeof path);
+	if (dir < 0)
+		return dir == -ENOENT ? 0 : dir;
+	place.dir = dir;
+	ipc__temp_sweep(&place, UINT_MAX, NULL, NULL);
+	swept = for_each(dir, sweep_one, &s);
+	if (swept >= 0)
+		ipc__error_restore(&before);
+	close_directory(dir, path);
+	return swept;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Names of System V objects, which the kernel knows by numbers only.  The
+ * runtime directory holds a small file per name with the object's id and who
+ * made it; and one for each process that holds a private object, so that it can
+ * be removed when the last of them is gone.
+ *
+ * An IPC namespace has ids of its own and so a directory of its own; what was
+ * noted before the machine was started anew is not there.
+ */
+#ifndef IPC_LIB_SYSNAME_H
+#define IPC_LIB_SYSNAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "name.h"
+
+enum ipc__sysv { IPC__SYSV_MSG, IPC__SYSV_SHM, IPC__SYSV_SEM, IPC__SYSV_KINDS };
+
+struct ipc__sysname {
+	int		id;
+	uid_t		owner;		/* of the note: us, or root */
+	pid_t		pid;		/* who made it */
+	uint64_t	start_time;
+};
+
+/* One lock for making, finding and removing what has this name. */
+int ipc__sysname_lock(enum ipc__sysv kind, const char *name);
+void ipc__sysname_unlock(int lock, enum ipc__sysv kind, const char *name);
+
+/* Notes that this process made id under this name.  -EEXIST: the name is
+ * noted already.  With the lock. */
+int ipc__sysname_note(enum ipc__sysv kind, const char *name, int id);
+
+/* What is noted under this name; in our runtime directory, then in /run/ipc.
+ * -ENOENT: nothing.  Whether the object is still there only its call tells. */
+int ipc__sysname_find(enum ipc__sysv kind, const char *name,
+    struct ipc__sysname *found);
+
+/* Removes the note, if it is still about id; -ENOENT otherwise.  With the
+ * lock. */
+int ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id);
+
+/* Notes that the process pid (0: this one) holds a private object, before it is
+ * used.  Once per process; again is no error. */
+int ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid);
+
+/* The private object has been removed: so are all notes about it. */
+void ipc__sysname_drop(enum ipc__sysv kind, int id);
+
+/* gone: is there no such object?  remove: removes it, true if it is gone now;
+ * asked for private objects whose holders are all dead.  Returns how many
+ * notes went; tells each one's path. */
+struct ipc__sysname_sweeper {
+	bool		(*gone)(int kind, int id);
+	bool		(*remove)(int kind, int id);
+	ipc__told	*told;		/* may be NULL */
+	void		*user;
+};
+int ipc__sysname_sweep(const struct ipc__sysname_sweeper *);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The examples do what their first lines say.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ipc/ipc.h>
+
+#include "program.h"
+
+static void
+assert_text(const struct program *p, const char *want)
+{
+	ck_assert_msg(!strcmp(p->text, want), "it printed '%s', not '%s': %s",
+	    p->text, want, p->errors);
+}
+
+static bool
+built(const char *example)
+{
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/%s", getenv("examples"), example);
+	if (access(path, X_OK) == 0)
+		return true;
+	fprintf(stderr, "SKIPPED: %s is not built on this machine\n", example);
+	return false;
+}
+
+static const char *const pairs[] = {
+	"", "pipe:", "fifo:", "unix:", "unixpacket:", "unixgram:", "tcp:",
+	"sysvmq:", "posixmq:", "sysvshm:", "posixshm:", "memfd:", "mmap:",
+	"file:", "local:", "shm:", "mq:"
+};
+#define PAIRS	((int)(sizeof pairs / sizeof pairs[0]))
+
+START_TEST(pair_talks_over_any_mechanism)
+{
+	struct program p;
+	char command[64];
+
+	if (*pairs[_i] && !ipc_mechanism(pairs[_i]))
+		return;
+	snprintf(command, sizeof command, "$examples/pair %s", pairs[_i]);
+	program_run(&p, 0, NULL, command);
+	assert_text(&p, "one -> ONE\nchannel -> CHANNEL\nover -> OVER\n"
+	    "it -> IT\n");
+	program_free(&p);
+}
+END_TEST
+
+START_TEST(fifo_reader_prints_what_fifo_writers_send)
+{
+	struct program reader, writer;
+
+	program_start(&reader, NULL, "exec $examples/fifo_reader fifo:$dir/f");
+	await_file(in_dir("f"));
+	program_run(&writer, 0, NULL,
+	    "$examples/fifo_writer fifo:$dir/f hello 'two words' ''");
+	ck_assert_int_eq(program_end(&reader), 0);
+	assert_text(&reader, "hello\ntwo words\n\n");
+	ck_assert_int_lt(access(in_dir("f"), F_OK), 0);
+	program_free(&reader);
+	program_free(&writer);
+	program_run(&writer, 1, NULL, "$examples/fifo_writer fifo:$dir/f x");
+	ck_assert_ptr_nonnull(strstr(writer.errors, "fifo_reader"));
+	program_free(&writer);
+}
+END_TEST
+
+static const struct {
+	const char *server, *scheme;
+} servers[] = {
+	{ "server_epoll", "unix" }, { "server_epoll", "pipe" },
+	{ "server_epoll", "unixpacket" }, { "server_epoll", "memfd" },
+	{ "server_libevent", "unix" }, { "server_libevent", "fifo" },
+	{ "server_libevent", "sysvmq" },
+	{ "forking_server", "unix" }, { "forking_server", "pipe" },
+	{ "forking_server", "memfd" }
+};
+#define SERVERS	((int)(sizeof servers / sizeof servers[0]))
+
+/* Schemes whose names are paths take the path as it is. */
+START_TEST(a_server_answers_many_clients_at_once)
+{
+	struct program server, clients;
+	char command[256];
+
+	if (!built(servers[_i].server) || !ipc_mechanism(servers[_i].scheme))
+		return;
+	snprintf(command, sizeof command, "exec $examples/%s %s:$dir/s",
+	    servers[_i].server, servers[_i].scheme);
+	if (!strcmp(servers[_i].scheme, "sysvmq"))
+		snprintf(command, sizeof command, "exec $examples/%s "
+		    "'sysvmq:x?at='$dir/s", servers[_i].server);
+	program_start(&server, NULL, command);
+	await_file(in_dir("s"));
+	snprintf(command, sizeof command, "for i in 1 2 3 4 5 6 7 8 9; do "
+	    "yes hello $i | head -n 200 | "
+	    "$examples/client \"%s%s$dir/s\" >$dir/$i & done; wait; "
+	    "sort $dir/[1-9] | uniq -c | awk '{ print $1, $2, $3 }'",
+	    servers[_i].scheme,
+	    strcmp(servers[_i].scheme, "sysvmq") ? ":" : ":x?at=");
+	program_run(&clients, 0, NULL, command);
+	assert_text(&clients, "200 HELLO 1\n200 HELLO 2\n200 HELLO 3\n"
+	    "200 HELLO 4\n200 HELLO 5\n200 HELLO 6\n200 HELLO 7\n"
+	    "200 HELLO 8\n200 HELLO 9\n");
+	program_free(&clients);
+	kill(server.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&server), 128 + SIGKILL);
+	program_free(&server);
+}
+END_TEST
+
+START_TEST(pipeline_is_that_of_the_shell)
+{
+	struct program p;
+
+	program_run(&p, 0, NULL, "$examples/pipeline pipeline");
+	ck_assert_msg(strstr(p.text, "pipeline") != NULL, "it printed '%s'",
+	    p.text);
+	ck_assert_ptr_null(strchr(strchr(p.text, '\n') + 1, '\n'));
+	ck_assert_ptr_nonnull(strstr(p.errors, "bytes went by"));
+	program_free(&p);
+}
+END_TEST
+
+static const char *const walkies[] = {
+	"unix:$dir/s", "unixpacket:$dir/s", "pipe:$dir/s", "memfd:$dir/s"
+};
+#define WALKIES	((int)(sizeof walkies / sizeof walkies[0]))
+
+START_TEST(walkie_talkie_takes_turns)
+{
+	struct program here, there;
+	char command[128];
+
+	if (!ipc_mechanism(walkies[_i]))
+		return;
+	snprintf(command, sizeof command,
+	    "exec $examples/walkie_talkie -l %s", walkies[_i]);
+	program_start(&here, "fine\nand you\nover\nbye\nout\n", command);
+	await_file(in_dir("s"));
+	snprintf(command, sizeof command,
+	    "exec $examples/walkie_talkie -c %s", walkies[_i]);
+	program_start(&there, "hello\nhow are you\nover\ngood\nover\n",
+	    command);
+	ck_assert_int_eq(program_end(&there), 0);
+	ck_assert_int_eq(program_end(&here), 0);
+	assert_text(&here, "> hello\n> how are you\n> good\n");
+	assert_text(&there, "> fine\n> and you\n> bye\n");
+	program_free(&here);
+	program_free(&there);
+}
+END_TEST
+
+START_TEST(joined_halves_are_one_channel)
+{
+	struct program p;
+
+	program_run(&p, 0, NULL, "$examples/joined fifo:$dir/f");
+	assert_text(&p, "6 times 7 is 42\n");
+	ck_assert_int_lt(access(in_dir("f"), F_OK), 0);
+	program_free(&p);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("examples");
+	TCase *tc = program_tcase(s, "examples");
+
+	tcase_add_loop_test(tc, pair_talks_over_any_mechanism, 0, PAIRS);
+	tcase_add_loop_test(tc, a_server_answers_many_clients_at_once, 0,
+	    SERVERS);
+	tcase_add_loop_test(tc, walkie_talkie_takes_turns, 0, WALKIES);
+	tcase_add_test(tc, fifo_reader_prints_what_fifo_writers_send);
+	tcase_add_test(tc, pipeline_is_that_of_the_shell);
+	tcase_add_test(tc, joined_halves_are_one_channel);
+	return program_run_all(s);
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the subcommands share: options, getting a channel, output.
+ */
+#include <sys/signalfd.h>
+
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common.h"
+
+const char *const way_names[IPC_WAYS] = {
+	[IPC_WAY_PAIR]		= "pair",
+	[IPC_WAY_OPEN]		= "open",
+	[IPC_WAY_SESSION]	= "session",
+	[IPC_WAY_ADOPT]		= "adopt"
+};
+
+void
+print_help(const struct command *cmd)
+{
+	printf("usage: ipc %s %s\n\n%s.\n\n%s", cmd->name, cmd->arguments,
+	    cmd->summary, cmd->help);
+}
+
+int
+usage(const struct command *cmd)
+{
+	fprintf(stderr, "usage: ipc %s %s\n", cmd->name, cmd->arguments);
+	return EXIT_USAGE;
+}
+
+int
+next_option(const struct command *cmd, int argc, char *argv[],
+    const char *letters)
+{
+	static const struct option with_json[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 }
+	};
+	static const struct option plain[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	int c;
+
+	c = getopt_long(argc, argv, letters,
+	    strchr(letters, 'j') ? with_json : plain, NULL);
+	if (c == 'h') {
+		print_help(cmd);
+		exit(fflush(stdout) == EOF ? EXIT_FAILED : EXIT_OK);
+	}
+	return c;
+}
+
+long long
+number(const char *what, const char *text, long long min, long long max)
+{
+	const char *wrong;
+	long long value;
+
+	value = strtonum(text, min, max, &wrong);
+	if (wrong)
+		errx(EXIT_USAGE, "%s '%s' is %s: it goes from %lld to %lld",
+		    what, text, wrong, min, max);
+	return value;
+}
+
+static bool
+has_option(const char *address, const char *key)
+{
+	const char *at = strchr(address, '?');
+	size_t length = strlen(key);
+
+	while (at) {
+		at++;
+		if (!strncmp(at, key, length) && at[length] == '=')
+			return true;
+		at = strchr(at, '&');
+	}
+	return false;
+}
+
+bool
+with_option(char *buffer, size_t size, const char *address, const char *key,
+    const char *value)
+{
+	int n;
+
+	if (has_option(address, key))
+		n = snprintf(buffer, size, "%s", address);
+	else
+		n = snprintf(buffer, size, "%s%c%s=%s", address,
+		    strchr(address, '?') ? '&' : '?', key, value);
+	return n >= 0 && (size_t)n < size;
+}
+
+int
+failed(void)
+{
+	warnx("%s", ipc_errmsg());
+	return EXIT_FAILED;
+}
+
+int
+catch_signals(const int *signals, void *old)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	for (; *signals; signals++)
+		sigaddset(&set, *signals);
+	if (sigprocmask(SIG_BLOCK, &set, old) < 0)
+		return -1;
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0 && old)
+		sigprocmask(SIG_SETMASK, old, NULL);
+	return fd;
+}
+
+/* Waits for a client or a signal. */
+static int
+await_client(struct ipc_listener *l, int signals, int timeout)
+{
+	struct ipc_pollitem items[2] = {
+		{ .listener = l, .events = POLLIN },
+		{ .fd = signals, .events = POLLIN }
+	};
+	int rc;
+
+	rc = ipc_poll(items, 2, timeout);
+	if (rc == 0) {
+		warnx("nobody came within %d ms", timeout);
+		return -ETIMEDOUT;
+	}
+	if (rc < 0) {
+		failed();
+		return rc;
+	}
+	return items[1].revents ? -EINTR : 0;
+}
+
+static int
+take_client(struct ipc_channel **ch, struct ipc_listener *l, int signals,
+    int timeout)
+{
+	int rc;
+
+	do {
+		rc = await_client(l, signals, timeout);
+		if (rc < 0)
+			return rc;
+		rc = ipc_accept(ch, l, 0);
+	} while (rc == -EAGAIN);
+	if (rc < 0)
+		failed();
+	return rc;
+}
+
+/* From before there is a name until it is gone again, the signals that end a
+ * command only end the wait: they are still pending, and end it below. */
+static int
+listen_once(struct ipc_channel **ch, const char *address, int flags,
+    int timeout)
+{
+	static const int ends[] = { SIGINT, SIGTERM, 0 };
+	struct ipc_listener *l;
+	int rc, signals;
+	sigset_t old;
+
+	signals = catch_signals(ends, &old);
+	if (signals < 0) {
+		warn("signalfd");
+		return -EMFILE;
+	}
+	rc = ipc_listen(&l, address, flags);
+	if (rc < 0)
+		failed();
+	else {
+		rc = take_client(ch, l, signals, timeout);
+		ipc_listener_close(l);
+	}
+	close(signals);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
+int
+obtain(struct ipc_channel **ch, const char *address, enum how how, int flags,
+    int timeout)
+{
+	int rc;
+
+	if (how == LISTEN)
+		return listen_once(ch, address, flags, timeout);
+	if (how == OPEN)
+		rc = ipc_open(ch, address, flags);
+	else
+		rc = ipc_connect(ch, address, flags, timeout);
+	if (rc < 0)
+		failed();
+	return rc;
+}
+
+struct ipc_info
+info_of(const struct ipc_channel *ch)
+{
+	struct ipc_info info = { .struct_size = sizeof info };
+
+	if (ipc_info(ch, &info) < 0)
+		errx(EXIT_FAILED, "%s", ipc_errmsg());
+	return info;
+}
+
+int
+put(struct ipc_channel *ch, const void *data, size_t size, int timeout)
+{
+	const char *at = data;
+
+	if (info_of(ch).boundary == IPC_MESSAGE)
+		return ipc_send(ch, data, size, timeout);
+	while (size > 0) {
+		ssize_t n = ipc_write(ch, at, size, timeout);
+
+		if (n < 0)
+			return (int)n;
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int
+write_all(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size > 0) {
+		ssize_t n = write(fd, at, size);
+
+		if (n < 0 && errno == EAGAIN) {
+			struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+			poll(&room, 1, -1);
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			warn("standard output");
+			return -1;
+		}
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+void
+print_json_string(FILE *out, const char *text)
+{
+	putc('"', out);
+	for (const unsigned char *p = (const void *)text; *p; p++) {
+		if (*p == '"' || *p == '\\')
+			fprintf(out, "\\%c", *p);
+		else if (*p < 0x20)
+			fprintf(out, "\\u%04x", *p);
+		else
+			putc(*p, out);
+	}
+	putc('"', out);
+}
+
+const char *
+native_form(const char *scheme)
+{
+	static const struct {
+		const char *form, *schemes;
+	} forms[] = {
+		{ "simplex stream", " pipe fifo " },
+		{ "duplex stream", " unix tcp " },
+		{ "duplex message", " unixpacket unixgram udp inproc " },
+		{ "simplex message", " sysvmq posixmq sysvshm posixshm memfd"
+		    " mmap file " },
+		{ "as chosen", " mq shm local " }
+	};
+	char word[32];
+
+	snprintf(word, sizeof word, " %s ", scheme);
+	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+		if (strstr(forms[i].schemes, word))
+			return forms[i].form;
+	return "-";
+}
+
+double
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
