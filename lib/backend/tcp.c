@@ -525,7 +525,9 @@ const struct ipc_backend ipc__backend_tcp = {
 			[IPC_WAY_PAIR] = PAIR_CAPS,
 			[IPC_WAY_SESSION] = SESSION_CAPS,
 			[IPC_WAY_ADOPT] = ADOPT_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_STREAM
 	},
 	.traits = IPC__BYTES | IPC__TWOWAY,
 	.size = sizeof(struct tcp),

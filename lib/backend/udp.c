@@ -382,7 +382,9 @@ const struct ipc_backend ipc__backend_udp = {
 			[IPC_WAY_OPEN] = OPEN_CAPS,
 			[IPC_WAY_SESSION] = SESSION_CAPS,
 			[IPC_WAY_ADOPT] = SESSION_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__TWOWAY,
 	.size = sizeof(struct udp),
