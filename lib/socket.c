@@ -376,7 +376,11 @@ ipc__socket_recv(int fd, const struct iovec *iov, int count,
 		take_fds(&m, aside);
 	if (aside && aside->address)
 		aside->address_size = m.msg_namelen;
-	return m.msg_flags & MSG_TRUNC ? -EBADMSG : n;
+	if (!(m.msg_flags & MSG_TRUNC))
+		return n;
+	while (aside && aside->fds && aside->fd_count > 0)
+		close(aside->fds[--aside->fd_count]);
+	return -EBADMSG;
 }
 
 bool
