@@ -52,10 +52,9 @@ largest(int fd)
 void
 ipc__udp_size(struct ipc__half *h, uint64_t capacity)
 {
-	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
 	int held;
 
-	h->record = s->arrives = largest(h->fd);
+	h->record = largest(h->fd);
 	if (capacity != IPC__CAPACITY_KEEP)
 		ipc__socket_buffer(h->fd, SO_RCVBUF, capacity == 0 ? RECEIVE :
 		    capacity > INT_MAX ? INT_MAX : capacity, 0);
