@@ -12,7 +12,7 @@
 #include "backend.h"
 #include "name.h"
 
-/* Records that hold a message of 1 MiB, or of 64 KiB, and what the core adds. */
+/* Records that hold a message of 1 MiB, of 64 KiB, and what the core adds. */
 #define IPC__RECORD_LARGE	((1u << 20) + 256)
 #define IPC__RECORD_SMALL	((64u << 10) + 256)
 

@@ -138,7 +138,7 @@ START_TEST(nobody_there_is_epipe_for_a_sender_only)
 END_TEST
 
 static ssize_t
-get_from(struct ipc__half *h, char *data, size_t size, struct ipc__aside *from)
+get_from(struct ipc__half *h, void *data, size_t size, struct ipc__aside *from)
 {
 	struct iovec iov = { data, size };
 

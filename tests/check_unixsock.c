@@ -176,16 +176,17 @@ END_TEST
  */
 
 static ssize_t
-put_fds(struct ipc__half *h, const char *data, int *fds, unsigned count)
+put_fds(struct ipc__half *h, const char *data, const int *fds, unsigned count)
 {
-	struct ipc__aside aside = { .fds = fds, .fd_count = count };
+	struct ipc__aside aside = { .fds = (int *)(uintptr_t)fds,
+	    .fd_count = count };
 	struct iovec iov = { (void *)data, strlen(data) };
 
 	return h->be->send(h, &iov, 1, &aside);
 }
 
 static ssize_t
-get_fds(struct ipc__half *h, char *data, size_t size, struct ipc__aside *aside)
+get_fds(struct ipc__half *h, void *data, size_t size, struct ipc__aside *aside)
 {
 	struct iovec iov = { data, size };
 

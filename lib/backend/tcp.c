@@ -367,6 +367,7 @@ connect_to(int listener, const struct ipc__options *opt)
 	socklen_t size = sizeof at;
 	int fd, rc;
 
+	memset(&at, 0, sizeof at);
 	if (getsockname(listener, &at.sa, &size) < 0)
 		return ipc__fail_sys("getsockname");
 	if ((fd = ipc__socket_new(at.sa.sa_family, SOCK_STREAM)) < 0)

@@ -309,7 +309,7 @@ refused(struct udp *u, int fd)
 	while (!u->heard && u->to.next < u->to.count) {
 		at = &u->to.at[u->to.next++];
 		/* The last one has left us an address of ours to be. */
-		connect(fd, &none, sizeof none);
+		(void)connect(fd, &none, sizeof none);
 		if (connect(fd, &at->sa, ipc__inet_size(at)) == 0)
 			break;
 	}
