@@ -171,6 +171,23 @@ START_TEST(large_records_raise_the_buffer_by_themselves)
 }
 END_TEST
 
+/* One that the kernel has no memory for: then smaller ones are to be sent. */
+START_TEST(a_record_beyond_the_kernel_lowers_the_record)
+{
+	static char data[5 << 20];
+	struct ipc__half *e[2];
+
+	make_pair(e, "unixpacket:");
+	e[0]->be->expect(e[0], 16 << 20);
+	ck_assert_int_eq(put(e[0], data, sizeof data), -EMSGSIZE);
+	ck_assert_uint_le(e[0]->record, 1 << 20);
+	ck_assert_int_eq(get(e[1], data, sizeof data), -EAGAIN);
+	ck_assert_int_eq(put(e[0], data, e[0]->record), e[0]->record);
+	ck_assert_int_eq(get(e[1], data, sizeof data), e[0]->record);
+	free_pair(e);
+}
+END_TEST
+
 /*
  * Descriptors
  */
@@ -509,6 +526,7 @@ suite(void)
 	tcase_add_test(tc, a_record_that_is_cut_is_an_error);
 	tcase_add_test(tc, an_adopted_one_takes_records_of_any_size);
 	tcase_add_test(tc, large_records_raise_the_buffer_by_themselves);
+	tcase_add_test(tc, a_record_beyond_the_kernel_lowers_the_record);
 	tcase_add_loop_test(tc, descriptors_travel, 0, BOTH);
 	tcase_add_loop_test(tc, descriptors_without_room_are_closed_together,
 	    0, BOTH);
