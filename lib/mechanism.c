@@ -17,7 +17,10 @@
 	X(tcp)		\
 	X(udp)		\
 	X(inproc)	\
+	X(sysvshm)	\
+	X(posixshm)	\
 	X(memfd)	\
+	X(mmap)		\
 	/* EOL */
 
 #undef unix	/* gcc's gnu modes know a macro of this name */

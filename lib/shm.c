@@ -10,13 +10,17 @@
  */
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "barrier.h"
 #include "error.h"
 #include "shm.h"
+#include "shmopen.h"
 
 static inline struct ipc__shm *
 shm_state(const struct ipc__half *h)
@@ -106,7 +110,8 @@ ipc__shm_close(struct ipc__half *h, bool clean)
 {
 	struct ipc__shm *s = shm_state(h);
 
-	(void)clean;
+	if (s->map && s->opened && clean)
+		ipc__shm_farewell(h);
 	if (s->map)
 		ipc__shm_unref(s->map);
 	s->map = NULL;
@@ -148,6 +153,15 @@ shm_wake_sender(struct ipc__shm *s)
 		shm_ring_bell(s, s->map->bell[1], token);
 }
 
+/* What was shown is on disk before the call returns. */
+static int
+shm_sync(struct ipc__shm_map *map)
+{
+	if (!map->sync || msync(map->base, map->bytes, MS_SYNC) == 0)
+		return 0;
+	return ipc__fail_sys("msync");
+}
+
 int
 ipc__shm_reserve(struct ipc__half *h, void **data, size_t size)
 {
@@ -161,8 +175,10 @@ ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags)
 	int rc;
 
 	rc = ipc__ring_commit(&s->ring, size, flags);
-	if (rc == 0 && !(flags & IPC__HOLD))
-		shm_wake_receiver(s);
+	if (rc < 0 || flags & IPC__HOLD)
+		return rc;
+	rc = shm_sync(s->map);
+	shm_wake_receiver(s);
 	return rc;
 }
 
@@ -172,18 +188,29 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 {
 	struct ipc__shm *s = shm_state(h);
 	unsigned flags = aside ? aside->flags : 0;
+	int synced = 0;
 	ssize_t rc;
 
 	rc = ipc__ring_send(&s->ring, iov, count, flags);
-	if (rc >= 0 && !(flags & IPC__HOLD))
-		shm_wake_receiver(s);
-	return rc;
+	if (rc < 0 || flags & IPC__HOLD)
+		return rc;
+	if (s->map->sync)
+		synced = shm_sync(s->map);
+	shm_wake_receiver(s);
+	return synced < 0 ? synced : rc;
 }
 
 ssize_t
 ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
 {
-	return ipc__ring_peek(&shm_state(h)->ring, data, flags);
+	struct ipc__shm *s = shm_state(h);
+	ssize_t rc;
+
+	rc = ipc__ring_peek(&s->ring, data, flags);
+	/* Gone before this look: what it sent is there now. */
+	if (rc == -EAGAIN && (s->gone || s->late) && ipc__shm_over(h))
+		return -EPIPE;
+	return rc;
 }
 
 void
@@ -203,6 +230,7 @@ ipc__shm_publish(struct ipc__half *h, int dir)
 
 	if (dir == IPC_SEND) {
 		ipc__ring_publish(&s->ring);
+		(void)shm_sync(s->map);
 		shm_wake_receiver(s);
 	} else {
 		ipc__ring_free(&s->ring);
@@ -230,9 +258,9 @@ static bool
 shm_doze(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
-	uint64_t count;
+	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
 
-	while (read(shm_own_bell(h), &count, sizeof count) < 0 &&
+	while (read(shm_own_bell(h), bytes, sizeof bytes) < 0 &&
 	    errno == EINTR)
 		;
 	s->lit = false;
@@ -241,11 +269,32 @@ shm_doze(struct ipc__half *h)
 	return !ipc__ring_ready(&s->ring);
 }
 
+/* Rings our own bell.  A receiver holds its FIFO for reading only, and opens it
+ * anew for that. */
+static bool
+shm_light(struct ipc__half *h)
+{
+	const uint64_t one = 1;
+	int bell = shm_own_bell(h), fd = bell;
+	char path[40];
+	bool done;
+
+	if (shm_state(h)->opened && h->dir == IPC_RECV) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", bell);
+		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			return false;
+	}
+	done = write(fd, &one, sizeof one) > 0;
+	if (fd != bell)
+		close(fd);
+	return done;
+}
+
 int
 ipc__shm_arm(struct ipc__half *h, int dir)
 {
 	struct ipc__shm *s = shm_state(h);
-	const uint64_t one = 1;
 
 	if (dir != h->dir)
 		return 0;
@@ -253,14 +302,15 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 		ipc__shm_publish(h, dir);
 	/* Still asleep: it is being rung if something came. */
 	if (ipc__ring_asleep(&s->ring))
-		return ipc__ring_ready(&s->ring);
+		return ipc__ring_ready(&s->ring) || ipc__shm_hung_up(h);
 	if (s->ring.nap & 1)
 		s->lit = true;
 	if (!ipc__ring_ready(&s->ring) && shm_doze(h))
-		return 0;
+		/* Hung up it is lit by itself. */
+		return ipc__shm_hung_up(h);
 	ipc__ring_rise(&s->ring);
 	/* Something is there: whoever only polls must see it. */
-	if (!s->lit && write(shm_own_bell(h), &one, sizeof one) > 0)
+	if (!s->lit && shm_light(h))
 		s->lit = true;
 	return 1;
 }

@@ -35,6 +35,12 @@ struct ipc__shm {
 	struct ipc__ring ring;
 	struct ipc__shm_map *map;
 	bool		 lit;		/* our bell is readable, for sure */
+
+	/* Opened: see shmopen.c. */
+	bool		 opened;
+	bool		 endless;	/* it does not matter who sends */
+	bool		 late;		/* its sender was gone before we came */
+	bool		 gone;		/* its sender is gone */
 };
 
 /* A map with nothing in it yet; ipc__shm_unref() frees it, and closes what it
@@ -79,6 +85,8 @@ int	ipc__shm_watch(const struct ipc__half *h, int dir,
 int	ipc__shm_arm(struct ipc__half *h, int dir);
 void	ipc__shm_stretch(struct ipc__half *h, size_t more);
 void	ipc__shm_close(struct ipc__half *h, bool clean);
+/* shmopen.c: an opened end says goodbye. */
+void	ipc__shm_farewell(struct ipc__half *h);
 
 /* The option keys that every ring honours: pairs, and what sessions add. */
 #define IPC__SHM_KEYS	(1u << IPC__KEY_BOUNDARY | 1u << IPC__KEY_DUPLEX | \

@@ -26,9 +26,13 @@
 #include "shm.h"
 
 extern const struct ipc_backend ipc__backend_memfd;
+extern const struct ipc_backend ipc__backend_posixshm;
+extern const struct ipc_backend ipc__backend_sysvshm;
+extern const struct ipc_backend ipc__backend_mmap;
 
 static const struct ipc_backend *const backends[] = {
-	&ipc__backend_memfd,
+	&ipc__backend_memfd, &ipc__backend_posixshm, &ipc__backend_sysvshm,
+	&ipc__backend_mmap
 };
 #define BACKENDS	((int)(sizeof backends / sizeof backends[0]))
 
@@ -386,12 +390,14 @@ static int
 sender(struct ipc__half *h, unsigned n, unsigned seed)
 {
 	static unsigned char buffer[1 << 16];
+	size_t size, most = h->record;
 	unsigned i;
-	size_t size;
 
+	if (most > sizeof buffer)
+		most = sizeof buffer;
 	for (i = 0; i < n; i++) {
 		size = 4 + (unsigned)rand_r(&seed) %
-		    (i % 8 ? 100 : (unsigned)sizeof buffer - 4);
+		    (i % 8 ? 100 : most - 4);
 		memcpy(buffer, &i, 4);
 		memset(buffer + 4, (int)i, size - 4);
 		while (put(h, buffer, size, 0) == -EAGAIN)
