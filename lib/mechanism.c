@@ -16,7 +16,10 @@
 	X(unixgram)	\
 	X(tcp)		\
 	X(udp)		\
+	X(sysvmq)	\
+	X(posixmq)	\
 	X(inproc)	\
+	X(mq)		\
 	/* EOL */
 
 #undef unix	/* gcc's gnu modes know a macro of this name */
