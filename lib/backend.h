@@ -215,6 +215,11 @@ struct ipc_backend {
 	int (*arm)(struct ipc__half *h, int dir);
 	/* The core is awake again and needs no ringing.  NULL: nothing. */
 	void (*disarm)(struct ipc__half *h, int dir);
+	/* wait=block, no deadline, and nothing to watch: the kernel's own
+	 * blocking call, until something may have come or gone; a send that
+	 * found no room is made by it.  0: look again; -EINTR likewise.
+	 * NULL: growing intervals. */
+	int (*block)(struct ipc__half *h, int dir);
 
 	/*
 	 * Ending

@@ -220,6 +220,13 @@ ipc__be_disarm(struct ipc__half *h, int dir)
 		h->be->disarm(h, dir);
 }
 
+/* -EOPNOTSUPP: it can not. */
+int
+ipc__be_block(struct ipc__half *h, int dir)
+{
+	return h->be->block == NULL ? -EOPNOTSUPP : h->be->block(h, dir);
+}
+
 int
 ipc__be_again(struct ipc__half *h)
 {

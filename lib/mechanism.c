@@ -16,11 +16,14 @@
 	X(unixgram)	\
 	X(tcp)		\
 	X(udp)		\
+	X(sysvmq)	\
+	X(posixmq)	\
 	X(inproc)	\
 	X(sysvshm)	\
 	X(posixshm)	\
 	X(memfd)	\
 	X(mmap)		\
+	X(mq)		\
 	/* EOL */
 
 #undef unix	/* gcc's gnu modes know a macro of this name */

@@ -224,7 +224,7 @@ begin(struct ipc_channel *ch, size_t total)
 	struct ipc__out *out = &ch->out;
 
 	if (out->begun)
-		return same_message(ch, total);
+		return out->end ? out->end : same_message(ch, total);
 	out->total = total;
 	out->done = 0;
 	out->fds_gone = false;
