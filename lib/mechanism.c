@@ -17,6 +17,7 @@
 	X(tcp)		\
 	X(udp)		\
 	X(inproc)	\
+	X(file)		\
 	/* EOL */
 
 #undef unix	/* gcc's gnu modes know a macro of this name */
