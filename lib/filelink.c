@@ -82,9 +82,10 @@ capacity_of(const struct ipc__address *a, uint64_t *size)
 	return 0;
 }
 
-/* The name says where; as it would be gone again, it is not used itself. */
+/* The name says where; as it would be gone again, it is not used itself.  The
+ * receiver's file is open for reading only. */
 static int
-nameless(const struct ipc__address *a)
+open_file(const struct ipc__address *a, int fd[2])
 {
 	struct ipc__new_file file;
 	char path[IPC__PATH_MAX];
@@ -97,7 +98,11 @@ nameless(const struct ipc__address *a)
 	} else if (access(a->name, F_OK) == 0)
 		return ipc__fail(EEXIST, "there is something of this name");
 	rc = ipc__file_make(&file, a->name[0] != '\0' ? a->name : path);
-	return rc < 0 ? rc : ipc__file_nameless(&file);
+	if (rc < 0)
+		return rc;
+	rc = fd[0] = ipc__file_reopen(&file, O_RDONLY);
+	fd[1] = ipc__file_nameless(&file);
+	return rc < 0 ? rc : 0;
 }
 
 static int
@@ -116,15 +121,13 @@ again(int fd)
 	return copy == -1 ? ipc__fail_sys("fcntl F_DUPFD_CLOEXEC") : copy;
 }
 
-/* The receiver's file is open for reading only. */
 static int
 open_all(const struct ipc__address *a, int file[2], struct ipc__filelink *rx,
     struct ipc__filelink *tx)
 {
 	int rc;
 
-	if ((rc = file[1] = nameless(a)) < 0 ||
-	    (rc = file[0] = ipc__file_again(file[1], O_RDONLY)) < 0 ||
+	if ((rc = open_file(a, file)) < 0 ||
 	    (rc = rx->news = make_bell()) < 0 ||
 	    (rc = rx->room = make_bell()) < 0 ||
 	    (rc = tx->news = again(rx->news)) < 0)

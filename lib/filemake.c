@@ -78,6 +78,18 @@ ipc__file_make(struct ipc__new_file *f, const char *path)
 	return rc;
 }
 
+int
+ipc__file_reopen(const struct ipc__new_file *f, int flags)
+{
+	char proc[32];
+	int fd;
+
+	snprintf(proc, sizeof proc, "/proc/self/fd/%d", f->fd);
+	fd = f->temp[0] == '\0' ? open(proc, flags | O_CLOEXEC) :
+	    openat(f->dir, f->temp, flags | O_NOFOLLOW | O_CLOEXEC);
+	return fd == -1 ? ipc__fail_sys("open of a new file") : fd;
+}
+
 static int
 set_owner(int fd, const struct ipc__options *opt)
 {
@@ -149,19 +161,6 @@ ipc__file_drop(struct ipc__new_file *f)
 		close(f->fd);
 	f->dir = f->fd = -1;
 	f->temp[0] = '\0';
-}
-
-int
-ipc__file_again(int fd, int flags)
-{
-	char proc[32];
-	int again;
-
-	snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-	again = open(proc, flags | O_CLOEXEC);
-	if (again == -1)
-		again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return again == -1 ? ipc__fail_sys("fcntl F_DUPFD_CLOEXEC") : again;
 }
 
 int

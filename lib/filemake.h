@@ -19,6 +19,8 @@ struct ipc__new_file {
 /* A new, empty file for the name path, not yet called so; open for reading and
  * writing, mode 0600.  What makers who were killed left beside is removed. */
 int ipc__file_make(struct ipc__new_file *f, const char *path);
+/* Another open file description of it. */
+int ipc__file_reopen(const struct ipc__new_file *f, int flags);
 /* Gives it the address's owner and mode, whatever the umask is, and its name.
  * -EEXIST, plainly, if that is taken.  sync: all of it is on disk then. */
 int ipc__file_publish(struct ipc__new_file *f, const struct ipc__options *opt,
@@ -27,10 +29,6 @@ int ipc__file_publish(struct ipc__new_file *f, const struct ipc__options *opt,
 int ipc__file_nameless(struct ipc__new_file *f);
 /* Closes, and removes what was not published. */
 void ipc__file_drop(struct ipc__new_file *f);
-
-/* Another open file description of the same file; a mere duplicate where there
- * is no /proc. */
-int ipc__file_again(int fd, int flags);
 
 /* 0: it is a regular file; or what it is instead, with a text. */
 int ipc__file_kind(const char *path);

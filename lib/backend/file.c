@@ -62,24 +62,6 @@ link_of(const struct ipc__half *h)
  * Opening a journal
  */
 
-static int
-file_create(const struct ipc__address *a)
-{
-	struct ipc__new_file file;
-	struct ipc__journal j = { 0 };
-	int rc;
-
-	rc = ipc__file_make(&file, a->name);
-	if (rc < 0)
-		return rc;
-	j.fd = file.fd;
-	rc = ipc__journal_begin(&j);
-	if (rc == 0)
-		rc = ipc__file_publish(&file, &a->opt, a->opt.sync);
-	ipc__file_drop(&file);
-	return rc;
-}
-
 static void
 log_close(struct ipc__log *l)
 {
@@ -94,58 +76,84 @@ log_close(struct ipc__log *l)
 }
 
 static int
-open_file(struct ipc__half *h, const struct ipc__address *a)
+mode_of(const struct ipc__half *h, const struct ipc__address *a)
 {
-	int mode = h->dir == IPC_RECV ? O_RDONLY : O_RDWR, fd, rc;
-
-	rc = ipc__file_kind(a->name);
-	if (rc < 0)
-		return rc;
-	if (h->dir == IPC_SEND && a->opt.sync)
-		mode |= O_DSYNC;
-	fd = open(a->name, mode | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
-	    O_CLOEXEC);
-	return fd == -1 ? ipc__fail_path("open", a->name) : fd;
+	return O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
+	    (h->dir == IPC_RECV ? O_RDONLY : O_RDWR) |
+	    (h->dir == IPC_SEND && a->opt.sync ? O_DSYNC : 0);
 }
 
+/* All that can fail without a look at the file. */
 static int
-start(struct ipc__half *h, struct ipc__log *l, const struct ipc__address *a)
+prepare(struct ipc__half *h, struct ipc__log *l, const struct ipc__address *a)
 {
-	struct stat st;
-
+	memset(l, 0, sizeof *l);
+	l->position = l->notes = -1;
 	l->j.limit = h->record = (size_t)a->opt.max_message;
 	l->capacity = h->capacity = (size_t)a->opt.capacity;
 	l->path = strdup(a->name);
-	if (l->path == NULL)
-		return ipc__fail_sys("strdup");
-	if (fstat(l->j.fd, &st) == -1)
-		return ipc__fail_sys("fstat");
-	if (!S_ISREG(st.st_mode))
-		return ipc__fail(EINVAL, "there is something, but no plain "
-		    "file");
-	return h->dir == IPC_SEND ? ipc__log_start_writing(l) :
-	    ipc__log_start_reading(l, a);
+	return l->path == NULL ? ipc__fail_sys("strdup") : 0;
+}
+
+/* Takes the descriptor over. */
+static int
+start(struct ipc__half *h, struct ipc__log *l, const struct ipc__address *a,
+    int fd)
+{
+	struct stat st;
+	int rc;
+
+	l->j.fd = fd;
+	if (fstat(fd, &st) == -1)
+		rc = ipc__fail_sys("fstat");
+	else if (!S_ISREG(st.st_mode))
+		rc = ipc__fail(EINVAL, "there is something, but no plain file");
+	else
+		rc = h->dir == IPC_SEND ? ipc__log_start_writing(l) :
+		    ipc__log_start_reading(l, a);
+	if (rc == 0)
+		h->fd = fd;
+	else
+		close(fd);
+	return rc;
 }
 
 static int
 open_existing(struct ipc__half *h, const struct ipc__address *a)
 {
-	struct ipc__log *l = log_of(h);
-	int rc;
+	int fd, rc;
 
-	memset(l, 0, sizeof *l);
-	l->position = l->notes = -1;
-	rc = l->j.fd = open_file(h, a);
+	rc = ipc__file_kind(a->name);
 	if (rc < 0)
 		return rc;
-	rc = start(h, l, a);
-	if (rc < 0) {
-		close(l->j.fd);
-		log_close(l);
+	fd = open(a->name, mode_of(h, a));
+	return fd == -1 ? ipc__fail_path("open", a->name) :
+	    start(h, log_of(h), a, fd);
+}
+
+/* Its name comes last, when nothing is in the way of using it. */
+static int
+open_new(struct ipc__half *h, const struct ipc__address *a)
+{
+	struct ipc__new_file file;
+	struct ipc__journal j = { 0 };
+	int fd = -1, rc;
+
+	rc = ipc__file_make(&file, a->name);
+	if (rc < 0)
 		return rc;
-	}
-	h->fd = l->j.fd;
-	return 0;
+	j.fd = file.fd;
+	rc = ipc__journal_begin(&j);
+	if (rc == 0)
+		rc = fd = ipc__file_reopen(&file, mode_of(h, a) & ~O_NOFOLLOW);
+	if (rc >= 0)
+		rc = ipc__file_publish(&file, &a->opt, a->opt.sync);
+	ipc__file_drop(&file);
+	if (rc == 0)
+		return start(h, log_of(h), a, fd);
+	if (fd >= 0)
+		close(fd);
+	return rc;
 }
 
 static int
@@ -163,32 +171,46 @@ check_open(const struct ipc__half *h, const struct ipc__address *a)
 	return 0;
 }
 
+/* As open(2) has it; and a name that comes and goes is tried again. */
+static int
+open_or_make(struct ipc__half *h, const struct ipc__address *a, int flags)
+{
+	bool create = flags & IPC_CREATE;
+	int i, rc = -ENOENT;
+
+	if (create && flags & IPC_EXCLUSIVE) {
+		rc = open_new(h, a);
+		return rc == -EEXIST ? ipc__fail(EEXIST, "there is something "
+		    "of this name") : rc;
+	}
+	for (i = 0; i < TRIES; i++) {
+		rc = open_existing(h, a);
+		if (rc == -ENOENT && create)
+			rc = open_new(h, a);
+		if (rc != -EEXIST && rc != -ESTALE)
+			return rc;
+	}
+	return ipc__fail(EBUSY, "the name comes and goes");
+}
+
 static int
 file_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 {
-	bool create = flags & IPC_CREATE;
-	bool exclusive = create && flags & IPC_EXCLUSIVE;
 	struct ipc__error before;
-	int i, rc;
+	int rc;
 
+	ipc__error_keep(&before);
 	rc = check_open(h, a);
+	if (rc == 0)
+		rc = prepare(h, log_of(h), a);
 	if (rc < 0)
 		return rc;
-	ipc__error_keep(&before);
-	rc = exclusive ? -ENOENT : open_existing(h, a);
-	for (i = 0; i < TRIES && (rc == -ESTALE || (rc == -ENOENT && create));
-	    i++) {
-		if (rc == -ENOENT)
-			rc = file_create(a);
-		if (rc == -EEXIST && exclusive)
-			return ipc__fail(EEXIST, "there is something of this "
-			    "name");
-		if (rc == 0 || rc == -EEXIST || rc == -ESTALE)
-			rc = open_existing(h, a);
-	}
-	if (rc == 0)
+	rc = open_or_make(h, a, flags);
+	if (rc < 0)
+		log_close(log_of(h));
+	else
 		ipc__error_restore(&before);
-	return rc == -ESTALE ? ipc__fail(EBUSY, "the name comes and goes") : rc;
+	return rc;
 }
 
 /* What is no journal of ours stays. */
