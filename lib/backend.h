@@ -97,6 +97,8 @@ struct ipc__half {
 	bool		stream;	  /* boundary=stream */
 	size_t		record;	  /* largest record; of a byte stream, what one
 				     send takes whole when the half is ready */
+	size_t		room;	  /* largest record that may come, where that
+				     is more than it sends; 0: record */
 	size_t		atomic;	  /* byte streams: a send up to here is taken
 				     whole or not at all (0: never sure) */
 	size_t		capacity; /* bytes under way; 0: not known */
@@ -179,7 +181,7 @@ struct ipc_backend {
 	ssize_t (*send)(struct ipc__half *h, const struct iovec *iov,
 	    int count, const struct ipc__aside *aside);
 	/* Byte streams: bytes, 0 at the end.  Records: one whole record, its
-	 * size (never more than h->record), -EPIPE at the end, -EMSGSIZE if the
+	 * size (the core gives room for the largest), -EPIPE at the end, -EMSGSIZE if the
 	 * iovecs are too small and it was kept.  -EAGAIN: nothing there now.
 	 * aside may be NULL: then descriptors are closed on arrival. */
 	ssize_t (*recv)(struct ipc__half *h, const struct iovec *iov,

@@ -17,6 +17,7 @@
 	X(tcp)		\
 	X(udp)		\
 	X(inproc)	\
+	X(memfd)	\
 	X(file)		\
 	/* EOL */
 

@@ -116,7 +116,7 @@ push(struct ipc_channel *ch, const struct iovec *from, int count,
 
 	if (ipc__unlikely(out->end || atomic_load_explicit(&ch->gone,
 	    memory_order_relaxed)))
-		return out->end ? out->end : ch->gone;
+		return ipc__plain(out->end ? out->end : ch->gone);
 	if (ipc__unlikely(ipc__out_debt(out)) && (rc = ipc__settle(ch)) < 0)
 		return rc;
 	if (msg != NULL && msg->fd_count > 0 && !out->fds_gone &&

@@ -65,7 +65,7 @@ ipc__socket_buffer(int fd, int option, size_t want, size_t spare)
 static size_t
 current(const struct ipc__half *h)
 {
-	int held = ipc__socket_get(h->fd, SOL_SOCKET, SO_SNDBUF);
+	int held = ipc__socket_get(ipc__socket_out(h), SOL_SOCKET, SO_SNDBUF);
 
 	return held > 0 ? (size_t)held : 0;
 }
@@ -139,6 +139,7 @@ ipc__record_size(struct ipc__half *h, uint64_t capacity)
 {
 	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
 	size_t held = current(h), most, spare;
+	int fd = ipc__socket_out(h);
 
 	if (h->adopted) {	/* the other side is another's program */
 		h->record = record_fit(h, held);
@@ -146,15 +147,15 @@ ipc__record_size(struct ipc__half *h, uint64_t capacity)
 		s->arrives = SIZE_MAX;
 		return;
 	}
-	most = set_buffer(h->fd, SO_SNDBUF, SIZE_MAX);
-	s->arrives = record_fit(h, most);
+	most = set_buffer(fd, SO_SNDBUF, SIZE_MAX);
+	s->arrives = h->room = record_fit(h, most);
 	if (capacity != 0 && capacity != IPC__CAPACITY_KEEP)
-		held = set_buffer(h->fd, SO_SNDBUF, smaller(capacity, most));
+		held = set_buffer(fd, SO_SNDBUF, smaller(capacity, most));
 	h->record = record_fit(h, capacity == 0 ? most : held);
 	spare = record_spare(h);
 	if (held + spare > most && most > 2 * spare)
 		held = most - spare;
-	h->capacity = set_buffer(h->fd, SO_SNDBUF, held);
+	h->capacity = set_buffer(fd, SO_SNDBUF, held);
 	s->raise = capacity == 0 ? smaller(most, 5 * h->record) : 0;
 }
 
@@ -165,8 +166,8 @@ ipc__record_expect(struct ipc__half *h, size_t size)
 	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
 	if (s->raise <= h->capacity || size < IPC__RECORD_SMALL / 2)
 		return;
-	h->capacity = ipc__socket_buffer(h->fd, SO_SNDBUF, s->raise,
-	    record_spare(h));
+	h->capacity = ipc__socket_buffer(ipc__socket_out(h), SO_SNDBUF,
+	    s->raise, record_spare(h));
 	s->raise = 0;
 }
 
@@ -179,15 +180,16 @@ ipc__socket_stretch(struct ipc__half *h, size_t more)
 {
 	unsigned int mem[SK_MEMINFO_VARS] = { 0 };
 	socklen_t size = sizeof mem;
+	int fd = ipc__socket_out(h);
 	size_t used, want;
 
-	if (getsockopt(h->fd, SOL_SOCKET, SO_MEMINFO, mem, &size) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, mem, &size) < 0)
 		return;
 	/* Unix sockets count what is allocated, TCP what is queued. */
 	used = larger(mem[SK_MEMINFO_WMEM_ALLOC], mem[SK_MEMINFO_WMEM_QUEUED]);
 	want = used + 2 * more + 4096;
 	if (mem[SK_MEMINFO_SNDBUF] < want)
-		set_buffer(h->fd, SO_SNDBUF, want);
+		set_buffer(fd, SO_SNDBUF, want);
 }
 
 static bool

@@ -35,9 +35,20 @@ struct ipc__socket {
 	size_t	 raise;		/* what SO_SNDBUF is raised to when large
 				   messages go through; 0: it stays */
 	uint64_t capacity;	/* of a listener: for those it accepts */
+	int	 out;		/* 1 + the descriptor that sends, if it is
+				   another than h->fd; or 0 */
 	bool	 listening;
 	struct ipc__socket_name name;	/* the path that was bound here */
 };
+
+/* The descriptor that sends. */
+static inline int
+ipc__socket_out(const struct ipc__half *h)
+{
+	const struct ipc__socket *s = IPC__STATE(h, const struct ipc__socket);
+
+	return s->out > 0 ? s->out - 1 : h->fd;
+}
 
 /* What a backend takes for its own. */
 struct ipc__socket_kind {
@@ -67,6 +78,8 @@ int ipc__socket_deafen(int fd, bool deaf);
 int ipc__socket_fail(const char *call);
 /* -ENOTSOCK, -EINVAL: the descriptor is of another kind. */
 int ipc__socket_check(int fd, const struct ipc__socket_kind *);
+/* -EINVAL, -ENOTCONN: it does not listen, or does, or has no other end. */
+int ipc__socket_check_state(int fd, bool listening);
 /* ipc_backend.adopt of connected sockets, .give, .take */
 int ipc__socket_adopt(struct ipc__half *, int fd, bool listening,
     const struct ipc__socket_kind *);

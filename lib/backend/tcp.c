@@ -29,17 +29,16 @@
 #define SESSION_KEYS	(PAIR_KEYS | IPC__BIT(BACKLOG))
 #define ADOPT_KEYS	(IPC__SOCKET_KEYS | IPC__BIT(DUPLEX))
 
-#define PAIR_CAPS	((ADOPT_CAPS | IPC_CAP_DEATH) & \
-			 ~(unsigned)IPC_CAP_NETWORK)
-#define SESSION_CAPS	(ADOPT_CAPS | IPC_CAP_DEATH)
+#define PAIR_CAPS	(SESSION_CAPS & ~(unsigned)IPC_CAP_NETWORK)
+#define SESSION_CAPS	(ADOPT_CAPS | IPC_CAP_DEATH | IPC_CAP_HALF)
 #define ADOPT_CAPS	(IPC_CAP_DUPLEX | IPC_CAP_MESSAGE | IPC_CAP_STREAM | \
 			 IPC_CAP_LARGE | IPC_CAP_RELIABLE | IPC_CAP_END | \
-			 IPC_CAP_FD | IPC_CAP_NETWORK | IPC_CAP_HOSTILE | \
-			 IPC_CAP_HALF)
+			 IPC_CAP_FD | IPC_CAP_NETWORK | IPC_CAP_HOSTILE)
 
 #define RECORD		4092	/* always goes at once when poll says so */
 #define UNSENT		(1536 << 10)
 #define LINGER_MS	200
+#define STRANGERS	65536
 
 #define KEEP_IDLE	60	/* seconds until the first probe */
 #define KEEP_INTERVAL	10
@@ -149,11 +148,13 @@ listen_at(const struct ipc__inet *list, const union ipc__sockaddr *at,
 		return fd;
 	rc = prepare(fd, opt);
 	/* Connections of an earlier listener do not hold the port; a living
-	 * listener does. */
+	 * listener does.  A port that is free is so without it. */
 	if (rc == 0 && ipc__inet_port(at) != 0)
 		rc = ipc__socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (rc == 0 && bind(fd, &at->sa, ipc__inet_size(at)) < 0)
 		rc = bind_failed(at, "bind");
+	if (rc == 0)
+		rc = ipc__socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (rc == 0 && listen(fd, backlog > INT_MAX ? INT_MAX :
 	    (int)backlog) < 0)
 		rc = bind_failed(at, "listen");
@@ -338,14 +339,14 @@ are_ends(int a, int b)
 	return true;
 }
 
-/* Strangers may come first, but not for ever. */
+/* Strangers may have come first: as many as the backlog holds. */
 static int
 accept_own(int listener, int client)
 {
 	struct pollfd p = { .fd = listener, .events = POLLIN };
 	int fd, tries;
 
-	for (tries = 0; tries < 100 && poll(&p, 1, 1000) > 0; tries++) {
+	for (tries = 0; tries < STRANGERS && poll(&p, 1, 1000) > 0; tries++) {
 		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED)
 			return ipc__socket_fail("accept");
@@ -354,8 +355,8 @@ accept_own(int listener, int client)
 		if (fd >= 0)
 			close(fd);
 	}
-	return ipc__fail(ECONNABORTED, "strangers connect to a loopback port "
-	    "faster than this process");
+	return ipc__fail(ECONNABORTED, "a connection over the loopback did not "
+	    "arrive");
 }
 
 static int

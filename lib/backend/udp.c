@@ -304,10 +304,13 @@ udp_send(struct ipc__half *h, const struct iovec *iov, int count,
 static void
 refused(struct udp *u, int fd)
 {
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
 	const union ipc__sockaddr *at;
 
 	while (!u->heard && u->to.next < u->to.count) {
 		at = &u->to.at[u->to.next++];
+		/* The last one has left us an address of ours to be. */
+		connect(fd, &none, sizeof none);
 		if (connect(fd, &at->sa, ipc__inet_size(at)) == 0)
 			break;
 	}

@@ -16,8 +16,9 @@
 #define ADOPT_CAPS	(IPC_CAP_DUPLEX | IPC_CAP_MESSAGE | IPC_CAP_STREAM | \
 			 IPC_CAP_LARGE | IPC_CAP_RELIABLE | IPC_CAP_END | \
 			 IPC_CAP_DELIVERS | IPC_CAP_FD | IPC_CAP_PEER | \
-			 IPC_CAP_HOSTILE | IPC_CAP_HALF)
-#define CAPS		(ADOPT_CAPS | IPC_CAP_DEATH | IPC_CAP_FDS)
+			 IPC_CAP_HOSTILE)
+#define CAPS		(ADOPT_CAPS | IPC_CAP_DEATH | IPC_CAP_FDS | \
+			 IPC_CAP_HALF)
 
 static const struct ipc__socket_kind unix_kind = {
 	.domain = AF_UNIX,
