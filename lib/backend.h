@@ -187,7 +187,8 @@ struct ipc_backend {
 	ssize_t (*recv)(struct ipc__half *h, const struct iovec *iov,
 	    int count, struct ipc__aside *aside);
 
-	/* In place (all five or none; records with IPC__FLAGS).  reserve: room
+	/* In place (records with IPC__FLAGS; without reserve and commit only
+	 * receiving is, without publish nothing is ever held).  reserve: room
 	 * for one record of up to size; -EAGAIN.  commit: makes the first size
 	 * bytes a record.  peek: the next record, its size; -EAGAIN, -EPIPE;
 	 * again and again the same one.  release: takes it.  publish: shows
