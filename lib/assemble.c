@@ -209,9 +209,10 @@ ipc__control(struct ipc_channel *ch, const unsigned char *p, size_t size)
 		return ipc__broken(ch, "a control frame of no known kind");
 	switch (kind) {
 	case IPC__CTL_BYE:
-		ch->in.bye_all |= (arg & IPC_RECV) != 0;
-		if (arg & IPC_SEND)
-			atomic_store(&ch->in.bye, true);
+		atomic_fetch_or(&ch->in.bye, (int)arg);
+		/* It will not receive any more, whatever else it does. */
+		if (arg & IPC_RECV && !ch->joined)
+			atomic_store(&ch->gone, -EPIPE);
 		return 0;
 	case IPC__CTL_TURN:
 		return control_turn(ch);
@@ -228,19 +229,24 @@ ipc__control(struct ipc_channel *ch, const unsigned char *p, size_t size)
  * The end
  */
 
-/* Does what the kernel still holds for us end with a goodbye? */
+/* Does what the kernel still holds for us end with a goodbye to one of these
+ * directions? */
 static bool
-bye_behind(struct ipc__half *h)
+bye_behind(struct ipc__half *h, int dirs)
 {
 	unsigned char bye[IPC__CONTROL_FRAME];
-	size_t skip = 0;
+	size_t skip = h->be->traits & IPC__BYTES ? 0 : IPC__HEADER - 1;
+	int said;
 
-	ipc__control_put(bye, IPC__CTL_BYE, IPC_DUPLEX, 0);
-	if (!(h->be->traits & IPC__BYTES)) {
-		skip = IPC__HEADER - 1;
-		bye[skip] = IPC__TAG_CONTROL;
+	for (said = IPC_RECV; said <= IPC_DUPLEX; said++) {
+		ipc__control_put(bye, IPC__CTL_BYE, (unsigned)said, 0);
+		if (skip > 0)
+			bye[skip] = IPC__TAG_CONTROL;
+		if (said & dirs && ipc__be_ends_with(h, bye + skip,
+		    sizeof bye - skip))
+			return true;
 	}
-	return ipc__be_ends_with(h, bye + skip, sizeof bye - skip);
+	return false;
 }
 
 int
@@ -249,14 +255,18 @@ ipc__end_code(struct ipc_channel *ch, int dir)
 	bool in = ch->in.half != NULL && (dir == IPC_RECV || !ch->joined);
 	struct ipc__half *h = in ? ch->in.half : ch->out.half;
 	struct ipc__life *life = in ? ch->in.life : ch->out.life;
+	int dirs;
 
+	/* What it said of the direction that ended.  On a socket nothing more
+	 * can be said after the first goodbye. */
+	dirs = life == NULL && dir == IPC_SEND ? IPC_DUPLEX : dir ^ IPC_DUPLEX;
 	if (!(ch->caps & IPC_CAP_DEATH) || ch->boundary == IPC_STREAM ||
-	    (in && atomic_load(&ch->in.bye)))
+	    (in && atomic_load(&ch->in.bye) & dirs))
 		return -EPIPE;
 	if (life == NULL)
-		return bye_behind(h) ? -EPIPE : -ECONNRESET;
+		return bye_behind(h, dirs) ? -EPIPE : -ECONNRESET;
 	ipc__life_look(life);
-	return ipc__life_said_bye(life, IPC_DUPLEX) ? -EPIPE : -ECONNRESET;
+	return ipc__life_said_bye(life, dirs) ? -EPIPE : -ECONNRESET;
 }
 
 /* The sending side need not find out by itself, which on TCP takes a lost
@@ -267,11 +277,11 @@ tell_sender(struct ipc_channel *ch, int code)
 	struct ipc__in *in = &ch->in;
 	bool all;
 
-	if (ch->joined || ch->boundary == IPC_STREAM || in->half->bare)
+	if (ch->joined || ch->boundary == IPC_STREAM || in->half->bare ||
+	    !(ch->caps & IPC_CAP_DEATH))
 		return;
 	all = in->life ? ipc__life_ended(in->life, IPC_RECV) :
-	    in->half == ch->out.half &&
-	    (in->bye_all || !atomic_load(&in->bye));
+	    in->half == ch->out.half && code == -ECONNRESET;
 	if (all)
 		atomic_store(&ch->gone, code);
 }
@@ -281,7 +291,7 @@ int
 ipc__ended(struct ipc_channel *ch)
 {
 	struct ipc__in *in = &ch->in;
-	int code = ipc__end_code(ch, IPC_RECV), rc;
+	int code = ipc__plain(ipc__end_code(ch, IPC_RECV)), rc;
 
 	ipc__drop_message(in);
 	ipc__close_fds(in);

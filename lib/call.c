@@ -8,11 +8,19 @@
 
 #include "call.h"
 
+/* The thread sanitizer of gcc 12 does not know pthread_mutex_clocklock. */
+#ifdef __SANITIZE_THREAD__
+#define LOCK_CLOCK	CLOCK_REALTIME
+#define lock_by(lock, ts)	pthread_mutex_timedlock(lock, ts)
+#else
+#define LOCK_CLOCK	CLOCK_MONOTONIC
+#define lock_by(lock, ts)	pthread_mutex_clocklock(lock, LOCK_CLOCK, ts)
+#endif
+
 static int
 lock_until(pthread_mutex_t *lock, int timeout)
 {
 	struct timespec ts;
-	int64_t deadline;
 	int rc;
 
 	if (timeout == 0)
@@ -20,10 +28,14 @@ lock_until(pthread_mutex_t *lock, int timeout)
 	else if (timeout < 0)
 		rc = pthread_mutex_lock(lock);
 	else {
-		deadline = ipc__deadline(timeout);
-		ts.tv_sec = deadline / 1000000000;
-		ts.tv_nsec = deadline % 1000000000;
-		rc = pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &ts);
+		clock_gettime(LOCK_CLOCK, &ts);
+		ts.tv_sec += timeout / 1000;
+		ts.tv_nsec += timeout % 1000 * 1000000L;
+		if (ts.tv_nsec >= 1000000000) {
+			ts.tv_nsec -= 1000000000;
+			ts.tv_sec++;
+		}
+		rc = lock_by(lock, &ts);
 	}
 	if (rc == 0)
 		return 0;
@@ -60,7 +72,8 @@ ipc__call_enter(struct ipc_channel *ch, int dir, int boundary, int timeout)
 	if (ipc__unlikely((rc = ipc__enter(ch)) < 0) &&
 	    (rc = wait_greeting(ch, dir, rc, timeout)) < 0)
 		return rc;
-	if (ipc__unlikely(!(ch->dir & dir)))
+	if (ipc__unlikely(!(ch->dir & dir) && !(dir == IPC_SEND &&
+	    ch->answers)))
 		return ipc__wrong_way(ch, dir);
 	if (ipc__unlikely(ch->boundary != boundary))
 		return ipc__fail(EINVAL, "%s: %s", ch->address.text,
@@ -110,10 +123,8 @@ ipc__leave_recv(struct ipc_channel *ch, ssize_t rc)
 	struct ipc__in *in = &ch->in;
 
 	if (ipc__unlikely(in->ready.epoll != -1))
-		/* A ring that gave something may hold more. */
 		ipc__ready_update(ch, IPC_RECV, ipc__in_ready(ch) ||
-		    ipc__turn_ready(ch) || (rc != -EAGAIN &&
-		    rc != -ETIMEDOUT && in->half && in->half->be->arm));
+		    ipc__turn_ready(ch) || ipc__side_ready(ch, IPC_RECV));
 	if (locked(ch))
 		pthread_mutex_unlock(&in->lock);
 	return rc;
@@ -126,8 +137,7 @@ ipc__leave_send(struct ipc_channel *ch, ssize_t rc)
 
 	if (ipc__unlikely(out->ready.epoll != -1))
 		ipc__ready_update(ch, IPC_SEND, out->end != 0 ||
-		    (rc != -EAGAIN && rc != -ETIMEDOUT && out->half &&
-		    out->half->be->arm));
+		    ipc__side_ready(ch, IPC_SEND));
 	if (locked(ch))
 		pthread_mutex_unlock(&out->lock);
 	return rc;
@@ -136,9 +146,14 @@ ipc__leave_send(struct ipc_channel *ch, ssize_t rc)
 int
 ipc__too_long(struct ipc_channel *ch, size_t size)
 {
+	const char *what = "max-message";
+
+	if (ch->out.limit < ch->address.opt.max_message)
+		what = ch->out.half->be->limit ? ch->out.half->be->limit :
+		    "one record";
 	return ipc__fail(EMSGSIZE, "%s: message of %zu bytes exceeds the %zu "
 	    "of this channel (%s)", ch->address.text, size, ch->out.limit,
-	    ch->caps & IPC_CAP_LARGE ? "max-message" : "one record");
+	    what);
 }
 
 int

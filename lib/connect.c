@@ -82,8 +82,9 @@ explain(const char *path, int err, const char *scheme)
 			return ipc__fail(EPROTOTYPE, "%s is no meeting point: "
 			    "ipc_open opens a named object", path);
 		if (err == EPROTOTYPE)
-			return ipc__fail(EPROTOTYPE, "%s is the meeting point "
-			    "of another mechanism than %s:", path, scheme);
+			return ipc__fail(EPROTOTYPE, "%s is a socket of another "
+			    "kind: the meeting point of another mechanism than "
+			    "%s:, or a name for ipc_open", path, scheme);
 	}
 	if (err == EAGAIN)
 		return ipc__fail(EAGAIN, "connect %s: the listener's backlog "
@@ -227,7 +228,8 @@ refused(const struct ipc__greeting *offer)
 static int
 agree(struct ipc_channel *ch, const struct ipc__greeting *offer)
 {
-	const struct ipc__greeting *hello = &ch->greet->hello;
+	struct ipc__greet *c = ch->greet;
+	const struct ipc__greeting *hello = &c->hello;
 	int dir = offer->dir;
 
 	if (offer->kind == IPC__REFUSE)
@@ -403,13 +405,14 @@ ipc__greet_step(struct ipc_channel *ch)
 static void
 make_hello(struct ipc_channel *ch, int flags)
 {
-	struct ipc__greeting *h = &ch->greet->hello;
+	struct ipc__greet *c = ch->greet;
+	struct ipc__greeting *h = &c->hello;
 	const struct ipc__options *o = &ch->address.opt;
 
 	h->kind = IPC__HELLO;
 	h->boundary = o->boundary;
 	h->dir = flags & IPC_DUPLEX;
-	h->half = ch->half_duplex ? 1 :
+	h->half = ch->half_duplex ? 1 : h->dir == IPC_DUPLEX ||
 	    o->set & UINT32_C(1) << IPC__KEY_DUPLEX ? 0 : 2;
 	h->max_message = (uint32_t)o->max_message;
 	h->capacity = o->capacity;
@@ -467,10 +470,13 @@ start_control(struct ipc_channel *ch, int timeout)
 static int
 start(struct ipc_channel *ch, int flags, int timeout)
 {
-	if ((ch->greet = calloc(1, sizeof *ch->greet)) == NULL)
+	struct ipc__greet *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
 		return ipc__fail(ENOMEM, "no memory for a connection");
-	ipc__greeter_init(&ch->greet->g);
-	ch->greet->timer = -1;
+	ipc__greeter_init(&c->g);
+	c->timer = -1;
+	atomic_store(&ch->greet, c);
 	make_hello(ch, flags);
 	return ipc__be_native(ch->be) ? start_native(ch, timeout) :
 	    start_control(ch, timeout);

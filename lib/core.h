@@ -56,6 +56,8 @@ struct ipc__in {
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
 	bool		busy;		/* stopped early: look again at once */
+	unsigned	vain;		/* first looks in a row that found
+					   nothing */
 	bool		outlives;	/* an opened object: its end is not
 					   final */
 
@@ -86,8 +88,8 @@ struct ipc__in {
 	bool		 fds_lost;
 
 	int		 end;		/* 0, or the code of the end */
-	_Atomic bool	 bye;		/* the other side said goodbye */
-	bool		 bye_all;	/* and will not receive either */
+	_Atomic int	 bye;		/* directions that the other side said
+					   goodbye to */
 	int64_t		 nap;		/* how long the last doze was, ns */
 	pthread_mutex_t	 lock;		/* threads=many */
 	_Atomic uint64_t messages, bytes, sleeps;
@@ -149,6 +151,8 @@ struct ipc_channel {
 	unsigned	 caps;
 	bool		 half_duplex;
 	bool		 many;
+	bool		 answers;	/* opened to receive: can send to an
+					   address all the same */
 	bool		 joined;	/* its sides have two other ends */
 	int		 shut;		/* directions that were shut down */
 	_Atomic bool	 turn;
@@ -212,6 +216,7 @@ void ipc__be_publish(struct ipc__half *h, int dir);
 int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
 int ipc__be_arm(struct ipc__half *h, int dir);
 void ipc__be_disarm(struct ipc__half *h, int dir);
+int ipc__be_block(struct ipc__half *h, int dir);
 int ipc__be_again(struct ipc__half *h);
 int ipc__be_shutdown(struct ipc__half *h, int dir);
 void ipc__be_stretch(struct ipc__half *h, size_t more);
@@ -294,6 +299,7 @@ bool ipc__spin_more(struct ipc__spin *s);
 int ipc__cancelled(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
+bool ipc__side_ready(struct ipc_channel *ch, int dir);
 void ipc__ready_init(struct ipc__ready *r);
 /* Before a descriptor that is looked at is closed. */
 void ipc__ready_forget(struct ipc__ready *r);

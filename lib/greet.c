@@ -198,11 +198,15 @@ int
 ipc__tickets_give(struct ipc__link *l, unsigned char *p, size_t *size,
     int *fds, unsigned *fd_count, struct ipc__greeting *offer)
 {
+	struct ipc__half *h = l->rx[1] ? l->rx[1] : l->tx[1];
 	int rc;
 
 	*fd_count = 0;
+	/* One ticket for a half that goes both ways, used so or not. */
+	if (h->be->traits & IPC__TWOWAY)
+		return give_one(h, p, size, fds, fd_count, offer, 0);
 	rc = give_one(l->rx[1], p, size, fds, fd_count, offer, 0);
-	if (rc == 0 && l->tx[1] != l->rx[1])
+	if (rc == 0)
 		rc = give_one(l->tx[1], p, size, fds, fd_count, offer, 1);
 	return rc;
 }

@@ -6,9 +6,8 @@
 
 #include "core.h"
 
-/* Hands out as much of a record as the caller knows. */
 static int
-hand_out(void *to, void *from, size_t size, const char *what)
+check_size(const void *to, const char *what)
 {
 	size_t room;
 
@@ -18,6 +17,19 @@ hand_out(void *to, void *from, size_t size, const char *what)
 	if (room < 2 * sizeof room || room > 4096)
 		return ipc__fail(EINVAL, "%s: struct_size is the record's "
 		    "sizeof, set by the caller", what);
+	return 0;
+}
+
+/* Hands out as much of a record as the caller knows. */
+static int
+hand_out(void *to, void *from, size_t size, const char *what)
+{
+	size_t room;
+	int rc;
+
+	if ((rc = check_size(to, what)) < 0)
+		return rc;
+	memcpy(&room, to, sizeof room);
 	memcpy(from, &room, sizeof room);
 	memcpy(to, from, room < size ? room : size);
 	return 0;
@@ -66,9 +78,12 @@ ipc_peer(const struct ipc_channel *ch, struct ipc_peer *peer)
 {
 	struct ipc_peer p = { 0 };
 	const struct ipc__half *h;
+	int rc;
 
 	if (ch == NULL)
 		return ipc__fail(EINVAL, "ipc_peer: no channel");
+	if ((rc = check_size(peer, "ipc_peer")) < 0)
+		return rc;
 	p = ch->peer;
 	h = ch->in.half ? ch->in.half : ch->out.half;
 	if (p.struct_size == 0 && (!(ch->caps & IPC_CAP_PEER) || h == NULL ||

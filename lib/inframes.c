@@ -108,7 +108,7 @@ bye_ahead(struct ipc__in *in)
 		return;
 	ipc__control_put(bye, IPC__CTL_BYE, IPC_DUPLEX, 0);
 	if (memcmp(in->ahead + in->fill - sizeof bye, bye, sizeof bye) == 0)
-		atomic_store(&in->bye, true);
+		atomic_fetch_or(&in->bye, IPC_DUPLEX);
 }
 
 /* Reads into the buffer, or only what is needed of it. */

@@ -71,7 +71,7 @@ commit(struct ipc_channel *ch, size_t size)
 		return ipc__fail(EINVAL, "%s: nothing is reserved",
 		    ch->address.text);
 	if (size > out->reserved_size)
-		return ipc__fail(EMSGSIZE, "%s: %zu bytes exceed the %zu that "
+		return ipc__fail(EINVAL, "%s: %zu bytes exceed the %zu that "
 		    "were reserved", ch->address.text, size,
 		    out->reserved_size);
 	rc = out->in_place ? ipc__commit(ch, size) :

@@ -29,10 +29,12 @@ struct ipc_listener {
 	int		 epoll, timer;
 	int		 dir, boundary;
 	bool		 half_duplex;
+	bool		 adopted;	/* its name is another's */
 	struct ipc__client	*clients, **last;
 	unsigned	 count;
 	int64_t		 rest;		/* not accepting until then */
-	unsigned	 process, used;
+	unsigned	 process;	/* whose epoll set it is */
+	unsigned	 maker, used;
 };
 
 /*
@@ -52,7 +54,8 @@ void ipc__client_free(struct ipc__client *c);
 /*
  * listen.c
  */
-int ipc__listener_new(struct ipc_listener **l, const char *address, int flags);
+int ipc__listener_new(struct ipc_listener **l, const char *address,
+    enum ipc_way way, int flags);
 /* Can this mechanism have such sessions? */
 int ipc__listener_check(const struct ipc_listener *l);
 /* The epoll set around the descriptor that listens. */

@@ -2,46 +2,13 @@
 /*
  * Pairs, opened objects, adopted descriptors and joined channels.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "backends.h"
 #include "core.h"
 #include "make.h"
-
-/*
- * Schemes that choose
- */
-
-/* Whether to try the next choice: the mechanism is not to be had here. */
-static bool
-next_choice(int rc)
-{
-	return rc == -ENOSYS || rc == -EOPNOTSUPP || rc == -EAFNOSUPPORT ||
-	    rc == -EACCES || rc == -EPERM || rc == -ENOSPC || rc == -ENODEV ||
-	    rc == -EMFILE || rc == -ENOMEM || rc == -EPROTONOSUPPORT;
-}
-
-int
-ipc__choose(const struct ipc__address *a, enum ipc_way way,
-    int (*try)(struct ipc__address *, void *), void *arg)
-{
-	const char *const *name;
-	struct ipc__address as;
-	int rc = -EPROTONOSUPPORT;
-
-	for (name = a->be->choices; *name != NULL; name++) {
-		rc = ipc__address_as(&as, a, ipc__backend(*name,
-		    strlen(*name)), way);
-		if (rc == 0)
-			rc = try(&as, arg);
-		ipc__address_free(&as);
-		if (!next_choice(rc))
-			return rc;
-	}
-	return rc;
-}
 
 /* Parses, and tries the mechanism itself or those that it chooses from. */
 static int
@@ -55,7 +22,8 @@ with_address(const char *text, enum ipc_way way,
 		return ipc__fail(EINVAL, "no address (NULL)");
 	if ((rc = ipc__address_parse(&a, text, way)) < 0)
 		return rc;
-	rc = a.be->choices != NULL ? ipc__choose(&a, way, try, arg) :
+	rc = a.be->choices != NULL && way != IPC_WAY_OPEN ?
+	    ipc__choose(&a, way, try, arg) :
 	    try(&a, arg);
 	if (rc < 0)
 		rc = ipc__fail_at(text, rc);
@@ -187,6 +155,8 @@ struct pair_request {
 static void
 own_peer(struct ipc_channel *ch)
 {
+	if (!(ch->caps & IPC_CAP_PEER))
+		return;
 	ch->peer.struct_size = sizeof ch->peer;
 	ch->peer.pid = getpid();
 	ch->peer.uid = geteuid();
@@ -298,10 +268,43 @@ try_open(struct ipc__address *a, void *arg)
 		ipc__channel_free(ch, false);
 		return rc;
 	}
+	/* A bound datagram socket answers whoever wrote. */
+	ch->answers = ch->caps & IPC_CAP_ADDRESS && !(dir & IPC_SEND);
 	ipc__channel_attach(ch, dir & IPC_RECV ? h : NULL,
-	    dir & IPC_SEND ? h : NULL, NULL);
+	    dir & IPC_SEND || ch->answers ? h : NULL, NULL);
 	*r->ch = ch;
 	return 0;
+}
+
+/* A scheme that chooses: what is there already, and only then a new one. */
+static int
+choose_open(struct ipc__address *a, struct open_request *r)
+{
+	int flags = r->flags, lock = -1, rc;
+
+	if (flags & IPC_CREATE && (lock = ipc__choose_lock(a)) < 0)
+		return lock;
+	r->flags = flags & IPC_DUPLEX;
+	rc = ipc__choose_existing(a, try_open, r);
+	r->flags = flags;
+	if (rc == -ENOENT && flags & IPC_CREATE) {
+		rc = ipc__choose(a, IPC_WAY_OPEN, try_open, r);
+	} else if (flags & IPC_CREATE && flags & IPC_EXCLUSIVE &&
+	    rc != -EINVAL) {
+		if (rc == 0)
+			ipc_close(*r->ch);
+		rc = ipc__fail(EEXIST, "there is something of this name");
+	}
+	if (lock >= 0)
+		ipc__choose_unlock(lock, a);
+	return rc;
+}
+
+static int
+try_open_any(struct ipc__address *a, void *arg)
+{
+	return a->be->choices != NULL ? choose_open(a, arg) :
+	    try_open(a, arg);
 }
 
 int
@@ -316,7 +319,7 @@ ipc_open(struct ipc_channel **ch, const char *address, int flags)
 	if ((rc = check_flags(flags, IPC_DUPLEX | IPC_CREATE | IPC_EXCLUSIVE,
 	    "ipc_open")) < 0)
 		return rc;
-	return with_address(address, IPC_WAY_OPEN, try_open, &r);
+	return with_address(address, IPC_WAY_OPEN, try_open_any, &r);
 }
 
 /*
@@ -362,20 +365,24 @@ adopt_halves(struct ipc_channel *ch, const struct adopt_request *r)
 {
 	struct ipc__half *rx = NULL, *tx = NULL;
 	bool same = r->recv_fd == r->send_fd;
-	int rc = 0;
+	bool two_way = same && ch->be->traits & IPC__TWOWAY;
+	int rc = 0, send_fd = r->send_fd;
 
-	if (same && !(ch->be->traits & IPC__TWOWAY))
-		return ipc__fail(EINVAL, "%s: one descriptor does not go both "
-		    "ways", ch->be->mechanism.scheme);
+	/* A terminal: each half has a descriptor to close. */
+	if (same && !two_way && (send_fd = fcntl(r->recv_fd, F_DUPFD_CLOEXEC,
+	    0)) == -1)
+		return ipc__fail_sys("fcntl");
 	if (r->recv_fd != -1)
-		rc = adopt_half(&rx, ch->be, same ? IPC_DUPLEX : IPC_RECV,
+		rc = adopt_half(&rx, ch->be, two_way ? IPC_DUPLEX : IPC_RECV,
 		    r->recv_fd);
-	if (rc == 0 && same)
+	if (rc == 0 && two_way)
 		tx = rx;
-	else if (rc == 0 && r->send_fd != -1)
-		rc = adopt_half(&tx, ch->be, IPC_SEND, r->send_fd);
+	else if (rc == 0 && send_fd != -1)
+		rc = adopt_half(&tx, ch->be, IPC_SEND, send_fd);
 	if (rc < 0) {
 		disown(rx);
+		if (send_fd != r->send_fd)
+			close(send_fd);
 		return rc;
 	}
 	ipc__channel_attach(ch, rx, tx, NULL);

@@ -13,23 +13,34 @@
  * Sending
  */
 
+/* A channel that was opened to receive sends to an address only. */
+static int
+no_address(struct ipc_channel *ch, const struct ipc_msg *msg)
+{
+	if (ch->dir & IPC_SEND || (msg != NULL && msg->address != NULL &&
+	    msg->address_size > 0))
+		return 0;
+	return ipc__wrong_way(ch, IPC_SEND);
+}
+
+/* data: the pointers are good. */
 static int
 transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
-    ssize_t total, const struct ipc_msg *msg, int timeout)
+    size_t total, bool data, const struct ipc_msg *msg, int timeout)
 {
 	int rc;
 
-	if (ipc__unlikely(total < 0))
-		return ipc__fail(EINVAL, "bad data pointers or lengths");
 	if ((rc = ipc__call_send(ch, IPC_MESSAGE, timeout)) < 0)
 		return rc;
-	if (ipc__unlikely((size_t)total > ch->out.limit))
-		rc = ipc__too_long(ch, (size_t)total);
+	if (ipc__unlikely(total > ch->out.limit))
+		rc = ipc__too_long(ch, total);
+	else if (ipc__unlikely(!data))
+		rc = ipc__fail(EINVAL, "%s: bad data pointers or lengths",
+		    ch->address.text);
 	else if (ipc__unlikely(ch->out.reserved))
 		rc = ipc__reserved(ch);
-	else
-		rc = ipc__transmit(ch, iov, count, (size_t)total, msg,
-		    timeout);
+	else if (ipc__likely(!ch->answers) || (rc = no_address(ch, msg)) == 0)
+		rc = ipc__transmit(ch, iov, count, total, msg, timeout);
 	return (int)ipc__leave_send(ch, rc);
 }
 
@@ -38,16 +49,18 @@ ipc_send(struct ipc_channel *ch, const void *data, size_t size, int timeout)
 {
 	struct iovec iov = { (void *)data, size };
 
-	return transmit(ch, &iov, 1, size > SSIZE_MAX ||
-	    (data == NULL && size > 0) ? -1 : (ssize_t)size, NULL, timeout);
+	return transmit(ch, &iov, 1, size, data != NULL || size == 0, NULL,
+	    timeout);
 }
 
 int
 ipc_sendv(struct ipc_channel *ch, const struct iovec *iov, int count,
     int timeout)
 {
-	return transmit(ch, iov, count, ipc__iov_size(iov, count), NULL,
-	    timeout);
+	ssize_t total = ipc__iov_size(iov, count);
+
+	return transmit(ch, iov, count, total < 0 ? 0 : (size_t)total,
+	    total >= 0, NULL, timeout);
 }
 
 /* The caller's record, as far as it knows it. */
@@ -92,6 +105,7 @@ ipc_sendmsg(struct ipc_channel *ch, const struct ipc_msg *msg, int flags,
     int timeout)
 {
 	struct ipc_msg m;
+	ssize_t total;
 	int rc;
 
 	if ((rc = get_msg(&m, msg, flags)) < 0)
@@ -99,8 +113,9 @@ ipc_sendmsg(struct ipc_channel *ch, const struct ipc_msg *msg, int flags,
 	if (ch != NULL && ch->greet == NULL &&
 	    (rc = check_asides(ch, &m)) < 0)
 		return rc;
-	return transmit(ch, m.iov, m.iov_count,
-	    ipc__iov_size(m.iov, m.iov_count), &m, timeout);
+	total = ipc__iov_size(m.iov, m.iov_count);
+	return transmit(ch, m.iov, m.iov_count, total < 0 ? 0 : (size_t)total,
+	    total >= 0, &m, timeout);
 }
 
 /* One after the other: the first may wait for the deadline, and so may the

@@ -4,6 +4,7 @@
  * its value goes, and what it takes.  The error texts are made from the same
  * table, so that they can not say anything else.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
@@ -153,7 +154,8 @@ set_size(const struct option *o, void *field, const char *value)
 
 	if (end == NULL)
 		return BAD;
-	if (*end != '\0' && (unit = strchr(units, *end)) != NULL) {
+	if (*end != '\0' && (unit = strchr(units,
+	    toupper((unsigned char)*end))) != NULL) {
 		factor = UINT64_C(1) << 10 * (unit - units + 1);
 		end++;
 	}

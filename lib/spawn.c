@@ -149,11 +149,6 @@ make_offer(struct child *c, unsigned char *p, size_t *size, int *life)
 	struct ipc__greeting g;
 	int rc;
 
-	/* A one-way end of a two-way half is one ticket all the same. */
-	if (end->be->traits & IPC__TWOWAY && l.rx[1] == NULL)
-		l.rx[1] = l.tx[1];
-	if (end->be->traits & IPC__TWOWAY)
-		l.tx[1] = l.rx[1];
 	describe(end, &g);
 	*size = IPC__GREETING;
 	if ((rc = ipc__tickets_give(&l, p, size, c->fds, &c->fd_count,
@@ -342,7 +337,9 @@ ipc_spawn(struct ipc_channel **ch, pid_t *child, const char *address,
 	    ends[1]->in.half)
 		ipc__be_given(ends[1]->out.half);
 	ipc__channel_free(ends[1], false);
-	ends[0]->peer.pid = pid;
+	/* By fork's word, whatever the mechanism knows. */
+	ends[0]->peer = (struct ipc_peer){ sizeof ends[0]->peer, pid,
+	    geteuid(), getegid() };
 	*child = pid;
 	*ch = ends[0];
 	return 0;

@@ -367,17 +367,13 @@ END_TEST
 int
 main(int argc, char *argv[])
 {
-	SRunner *sr;
 	TCase *tc;
 	Suite *s;
-	int bad;
 
 	if (argc > 2 && !strcmp(argv[1], "server"))
 		return run_server(argv[2]);
 	s = suite_create("bridge");
-	tc = tcase_create("bridge");
-	tcase_set_timeout(tc, 3 * PROGRAM_SECONDS);
-	tcase_add_checked_fixture(tc, program_setup, program_teardown);
+	tc = program_tcase(s, "bridge");
 	tcase_add_test(tc, bytes_go_both_ways);
 	tcase_add_test(tc,
 	    a_client_that_ends_its_sending_gets_the_full_answer);
@@ -389,10 +385,5 @@ main(int argc, char *argv[])
 	    too_few_descriptors_delay_clients_and_lose_none);
 	tcase_add_test(tc, a_client_is_turned_away_when_nobody_listens_behind);
 	tcase_add_test(tc, messages_go_between_two_mechanisms);
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	bad = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return bad != 0;
+	return program_run_all(s);
 }

@@ -169,38 +169,18 @@ START_TEST(joined_halves_are_one_channel)
 }
 END_TEST
 
-static TCase *
-tcase(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_set_timeout(tc, 3 * PROGRAM_SECONDS);
-	tcase_add_checked_fixture(tc, program_setup, program_teardown);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
 int
 main(void)
 {
 	Suite *s = suite_create("examples");
-	SRunner *sr;
-	TCase *tc;
-	int bad;
+	TCase *tc = program_tcase(s, "examples");
 
-	tcase_add_loop_test(tcase(s, "pair"), pair_talks_over_any_mechanism, 0,
-	    PAIRS);
-	tcase_add_loop_test(tcase(s, "server"),
-	    a_server_answers_many_clients_at_once, 0, SERVERS);
-	tcase_add_loop_test(tcase(s, "walkie"), walkie_talkie_takes_turns, 0,
-	    WALKIES);
-	tc = tcase(s, "others");
+	tcase_add_loop_test(tc, pair_talks_over_any_mechanism, 0, PAIRS);
+	tcase_add_loop_test(tc, a_server_answers_many_clients_at_once, 0,
+	    SERVERS);
+	tcase_add_loop_test(tc, walkie_talkie_takes_turns, 0, WALKIES);
 	tcase_add_test(tc, fifo_reader_prints_what_fifo_writers_send);
 	tcase_add_test(tc, pipeline_is_that_of_the_shell);
 	tcase_add_test(tc, joined_halves_are_one_channel);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	bad = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return bad != 0;
+	return program_run_all(s);
 }

@@ -192,22 +192,13 @@ int
 main(void)
 {
 	Suite *s = suite_create("redis");
-	TCase *tc = tcase_create("redis");
-	SRunner *sr;
-	int bad;
+	TCase *tc = program_tcase(s, "redis");
 
-	tcase_set_timeout(tc, 3 * PROGRAM_SECONDS);
-	tcase_add_checked_fixture(tc, program_setup, program_teardown);
 	tcase_add_loop_test(tc, redis_benchmark_gets_all_its_answers, 0,
 	    LOADS);
 	tcase_add_loop_test(tc,
 	    many_clients_go_over_two_bridges_and_any_mechanism, 0, BETWEEN);
 	tcase_add_test(tc, a_large_value_comes_back_as_it_is);
 	tcase_add_test(tc, redis_answers_a_client_that_ends_its_sending);
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	bad = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return bad != 0;
+	return program_run_all(s);
 }

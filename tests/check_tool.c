@@ -526,38 +526,27 @@ END_TEST
  */
 
 static void
-add(Suite *s, const char *name, const TTest *const *tests, size_t count)
+add(TCase *tc, const TTest *const *tests, size_t count)
 {
-	TCase *tc = tcase_create(name);
-
-	tcase_set_timeout(tc, 3 * PROGRAM_SECONDS);
-	tcase_add_checked_fixture(tc, program_setup, program_teardown);
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(tc, tests[i]);
-	suite_add_tcase(s, tc);
 }
 #define ADD(s, name, ...) do {						\
 	const TTest *const tests_[] = { __VA_ARGS__ };			\
-	add((s), (name), tests_, sizeof tests_ / sizeof tests_[0]);	\
+	add(program_tcase((s), (name)), tests_,				\
+	    sizeof tests_ / sizeof tests_[0]);				\
 } while (0)
 
 static void
 add_loop(Suite *s, const char *name, const TTest *test, int count)
 {
-	TCase *tc = tcase_create(name);
-
-	tcase_set_timeout(tc, 3 * PROGRAM_SECONDS);
-	tcase_add_checked_fixture(tc, program_setup, program_teardown);
-	tcase_add_loop_test(tc, test, 0, count);
-	suite_add_tcase(s, tc);
+	tcase_add_loop_test(program_tcase(s, name), test, 0, count);
 }
 
 int
 main(int argc, char *argv[])
 {
-	SRunner *sr;
 	Suite *s;
-	int bad;
 
 	if (argc > 1 && !strcmp(argv[1], "child"))
 		return inheriting_child();
@@ -581,9 +570,5 @@ main(int argc, char *argv[])
 	    spawn_hands_a_channel_to_a_child_that_inherits);
 	ADD(s, "tables", mechanisms_are_those_of_the_library,
 	    the_demo_passes_over_every_mechanism_and_leaves_nothing);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	bad = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return bad != 0;
+	return program_run_all(s);
 }

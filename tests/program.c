@@ -55,13 +55,13 @@ set_places(void)
 	setenv("self", path, 1);
 }
 
-void
-program_setup(void)
+static void
+set_up(void)
 {
 	const char *where = getenv("TMPDIR");
 	char name[32];
 
-	snprintf(directory, sizeof directory, "%s/program.XXXXXX",
+	snprintf(directory, sizeof directory, "%s/p.XXXXXX",
 	    where ? where : "/tmp");
 	ck_assert_msg(mkdtemp(directory) != NULL, "%s: %s", directory,
 	    strerror(errno));
@@ -72,19 +72,50 @@ program_setup(void)
 	set_places();
 }
 
-void
-program_teardown(void)
+static int
+remove_all(const char *path)
 {
 	char command[PATH_MAX + 16];
 
-	snprintf(command, sizeof command, "rm -rf '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
+	snprintf(command, sizeof command, "rm -rf '%s'", path);
+	return system(command);
 }
 
-const char *
-program_dir(void)
+static void
+tear_down(void)
 {
-	return directory;
+	ck_assert_int_eq(remove_all(directory), 0);
+}
+
+TCase *
+program_tcase(Suite *s, const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_set_timeout(tc, 3 * PROGRAM_SECONDS);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	suite_add_tcase(s, tc);
+	return tc;
+}
+
+int
+program_run_all(Suite *s)
+{
+	const char *where = getenv("TMPDIR");
+	SRunner *sr = srunner_create(s);
+	char top[PATH_MAX];
+	int bad;
+
+	/* Short, as a socket's path has 107 bytes. */
+	snprintf(top, sizeof top, "%s/t.XXXXXX", where ? where : "/tmp");
+	if (!mkdtemp(top) || setenv("TMPDIR", top, 1) < 0) {
+		perror(top);
+		return 1;
+	}
+	srunner_run_all(sr, CK_ENV);
+	bad = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return remove_all(top) != 0 || bad != 0;
 }
 
 const char *

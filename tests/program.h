@@ -28,10 +28,10 @@ struct program {
 	char	*errors;
 };
 
-/* Fixtures: $dir, and that nothing of it is left. */
-void program_setup(void);
-void program_teardown(void);
-const char *program_dir(void);
+/* A test case whose tests have $dir and the other names. */
+TCase *program_tcase(Suite *, const char *name);
+/* Runs all, and removes whatever failed tests have left; what main returns. */
+int program_run_all(Suite *);
 
 /* In the background; input may be NULL.  The pid is that of the program, if
  * the command is one. */

@@ -88,8 +88,8 @@ struct ipc_info {
 	int		 boundary;	/* IPC_MESSAGE or IPC_STREAM */
 	unsigned	 caps;		/* enum ipc_cap */
 	size_t		 max_message;	/* larger ones are -EMSGSIZE */
-	size_t		 record;	/* taken whole or not at all: what a
-					   send-ready channel has room for */
+	size_t		 record;	/* what a send-ready channel takes at
+					   once */
 	size_t		 capacity;	/* bytes that may be under way in one
 					   direction; 0: not known */
 	size_t		 pending;	/* bytes read ahead, not yet received */

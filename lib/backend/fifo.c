@@ -500,9 +500,12 @@ const struct ipc_backend ipc__backend_fifo = {
 			[IPC_WAY_SESSION] = CAPS_SESSION,
 			[IPC_WAY_ADOPT] = CAPS_ADOPT,
 		},
+		.direction = IPC_SEND,
+		.boundary = IPC_STREAM
 	},
 	.traits = IPC__BYTES | IPC__LIFE | IPC__PATHS,
 	.size = sizeof(struct fifo),
+	.limit = "PIPE_BUF, less 4 of a frame",
 	.keys = {
 		[IPC_WAY_PAIR] = KEYS_PAIR,
 		[IPC_WAY_OPEN] = KEYS_OPEN,

@@ -65,6 +65,16 @@ packet_take(struct ipc__half *h, struct ipc__ticket *t)
 	return ipc__socket_take(h, t, &packet_kind);
 }
 
+/* Our own records are never empty.  A foreign program's may be, and it looks
+ * like the end; but not while the other side is there. */
+static bool
+foreign_empty(const struct ipc__half *h)
+{
+	struct pollfd p = { h->fd, POLLRDHUP, 0 };
+
+	return h->bare && poll(&p, 1, 0) == 0;
+}
+
 /*
  * A peer that closed with records of ours unread leaves one ECONNRESET, before
  * the records that it sent: only the end of file is the end.
@@ -78,7 +88,7 @@ packet_recv(struct ipc__half *h, const struct iovec *iov, int count,
 	if (n == -ECONNRESET)
 		n = ipc__record_recv(h, iov, count, aside);
 	if (n == 0)
-		return -EPIPE;
+		return foreign_empty(h) ? 0 : -EPIPE;
 	return ipc__socket_failed("recvmsg", n);
 }
 
@@ -93,7 +103,9 @@ const struct ipc_backend ipc__backend_unixpacket = {
 			[IPC_WAY_PAIR] = CAPS,
 			[IPC_WAY_SESSION] = CAPS,
 			[IPC_WAY_ADOPT] = ADOPT_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__TWOWAY | IPC__PASSES | IPC__PATHS,
 	.size = sizeof(struct ipc__socket),
