@@ -97,6 +97,8 @@ struct ipc__half {
 	bool		stream;	  /* boundary=stream */
 	size_t		record;	  /* largest record; of a byte stream, what one
 				     send takes whole when the half is ready */
+	size_t		room;	  /* largest record that may come, where that
+				     is more than it sends; 0: record */
 	size_t		atomic;	  /* byte streams: a send up to here is taken
 				     whole or not at all (0: never sure) */
 	size_t		capacity; /* bytes under way; 0: not known */
@@ -179,13 +181,14 @@ struct ipc_backend {
 	ssize_t (*send)(struct ipc__half *h, const struct iovec *iov,
 	    int count, const struct ipc__aside *aside);
 	/* Byte streams: bytes, 0 at the end.  Records: one whole record, its
-	 * size (never more than h->record), -EPIPE at the end, -EMSGSIZE if the
+	 * size (the core gives room for the largest), -EPIPE at the end, -EMSGSIZE if the
 	 * iovecs are too small and it was kept.  -EAGAIN: nothing there now.
 	 * aside may be NULL: then descriptors are closed on arrival. */
 	ssize_t (*recv)(struct ipc__half *h, const struct iovec *iov,
 	    int count, struct ipc__aside *aside);
 
-	/* In place (all five or none; records with IPC__FLAGS).  reserve: room
+	/* In place (records with IPC__FLAGS; without reserve and commit only
+	 * receiving is, without publish nothing is ever held).  reserve: room
 	 * for one record of up to size; -EAGAIN.  commit: makes the first size
 	 * bytes a record.  peek: the next record, its size; -EAGAIN, -EPIPE;
 	 * again and again the same one.  release: takes it.  publish: shows
@@ -213,6 +216,11 @@ struct ipc_backend {
 	int (*arm)(struct ipc__half *h, int dir);
 	/* The core is awake again and needs no ringing.  NULL: nothing. */
 	void (*disarm)(struct ipc__half *h, int dir);
+	/* wait=block, no deadline, and nothing to watch: the kernel's own
+	 * blocking call, until something may have come or gone; a send that
+	 * found no room is made by it.  0: look again; -EINTR likewise.
+	 * NULL: growing intervals. */
+	int (*block)(struct ipc__half *h, int dir);
 
 	/*
 	 * Ending

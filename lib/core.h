@@ -56,6 +56,8 @@ struct ipc__in {
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
 	bool		busy;		/* stopped early: look again at once */
+	unsigned	vain;		/* first looks in a row that found
+					   nothing */
 	bool		outlives;	/* an opened object: its end is not
 					   final */
 
@@ -214,6 +216,7 @@ void ipc__be_publish(struct ipc__half *h, int dir);
 int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
 int ipc__be_arm(struct ipc__half *h, int dir);
 void ipc__be_disarm(struct ipc__half *h, int dir);
+int ipc__be_block(struct ipc__half *h, int dir);
 int ipc__be_again(struct ipc__half *h);
 int ipc__be_shutdown(struct ipc__half *h, int dir);
 void ipc__be_stretch(struct ipc__half *h, size_t more);

@@ -120,7 +120,8 @@ static int
 copy_record(struct ipc_channel *ch)
 {
 	struct ipc__in *in = &ch->in;
-	size_t record = in->half->record, room = in->room - in->len;
+	size_t record = in->half->room ? in->half->room : in->half->record;
+	size_t room = in->room - in->len;
 	struct ipc__aside aside = { .address = in->address,
 	    .address_size = sizeof in->address };
 	unsigned char tag = 0;

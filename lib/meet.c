@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "listen.h"
+#include "make.h"
 
 static int
 adopt_control(struct ipc_listener *l, int fd)
@@ -87,6 +88,7 @@ ipc_adopt_listener(struct ipc_listener **out, const char *scheme, int fd,
 	free(text);
 	if (rc < 0)
 		return ipc__fail_at(scheme, rc);
+	l->adopted = true;
 	if ((rc = ipc__listener_check(l)) == 0)
 		rc = fd == -1 ? adopt_passed(l) : adopt_fd(l, fd);
 	if (rc == 0 && (rc = ipc__listener_set(l)) < 0) {
@@ -118,7 +120,10 @@ ipc_unlink(const char *address)
 		rc = ipc__address_parse(&a, address, IPC_WAY_SESSION);
 	if (rc < 0)
 		return ipc__fail_at(address, rc);
-	rc = a.be->unlink == NULL ? -EOPNOTSUPP : ipc__be_unlink(&a);
+	if (a.be->choices != NULL && a.be->mechanism.ways & 1 << IPC_WAY_OPEN)
+		rc = ipc__choose_unlink(&a);
+	else
+		rc = a.be->unlink == NULL ? -EOPNOTSUPP : ipc__be_unlink(&a);
 	/* No such object: a meeting point. */
 	if ((rc == -EOPNOTSUPP || rc == -EPROTOTYPE || rc == -ENOENT) &&
 	    (rc = ipc__meeting_path(&a, false, path, sizeof path)) == 0)

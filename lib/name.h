@@ -149,6 +149,7 @@ enum ipc__socket_state {
 	IPC__SOCKET_GONE = 0,	/* no such file */
 	IPC__SOCKET_OTHER,	/* a file of another kind */
 	IPC__SOCKET_LIVE,	/* somebody has it, or may have */
+	IPC__SOCKET_DATAGRAM,	/* somebody has it for datagrams */
 	IPC__SOCKET_STALE	/* nobody has it any more */
 };
 
@@ -162,7 +163,7 @@ int ipc__unix_address(struct sockaddr_un *, const struct ipc__place *,
 int ipc__unix_probe(const struct ipc__place *, const char *name);
 
 /* Takes a stale socket out of the way, under the name's lock.  0: what was
- * there is not there any more; IPC__SOCKET_LIVE or IPC__SOCKET_OTHER: it is no
+ * there is not there any more; IPC__SOCKET_LIVE, _DATAGRAM or _OTHER: it is no
  * leftover, and was left alone; or a negative errno. */
 int ipc__unix_clear(const struct ipc__place *, const char *name);
 
@@ -174,6 +175,8 @@ int ipc__unix_clear(const struct ipc__place *, const char *name);
  * private names, meeting points where nobody listens, lock files.  Tells each
  * one's path to told (may be NULL).  Returns how many. */
 int ipc__runtime_sweep(ipc__told *told, void *user);
+/* In passing: only what killed processes left half made. */
+void ipc__runtime_tidy(void);
 
 /*
  * alive.c

@@ -208,8 +208,8 @@ ipc__socket_check(int fd, const struct ipc__socket_kind *kind)
 	    socket_title(domain, type), kind->title);
 }
 
-static int
-check_state(int fd, bool listening)
+int
+ipc__socket_check_state(int fd, bool listening)
 {
 	struct sockaddr_storage peer;
 	socklen_t size = sizeof peer;
@@ -234,7 +234,7 @@ ipc__socket_adopt(struct ipc__half *h, int fd, bool listening,
 	int rc;
 
 	if ((rc = ipc__socket_check(fd, kind)) < 0 ||
-	    (rc = check_state(fd, listening)) < 0)
+	    (rc = ipc__socket_check_state(fd, listening)) < 0)
 		return rc;
 	h->fd = fd;
 	h->adopted = true;
@@ -266,7 +266,7 @@ ipc__socket_take(struct ipc__half *h, struct ipc__ticket *t,
 		return ipc__fail(EBADMSG, "the ticket is too short");
 	fd = t->fds[t->fd_next];
 	if ((rc = ipc__socket_check(fd, kind)) < 0 ||
-	    (rc = check_state(fd, false)) < 0)
+	    (rc = ipc__socket_check_state(fd, false)) < 0)
 		return rc;
 	t->fds[t->fd_next++] = -1;
 	h->fd = fd;
@@ -376,7 +376,11 @@ ipc__socket_recv(int fd, const struct iovec *iov, int count,
 		take_fds(&m, aside);
 	if (aside && aside->address)
 		aside->address_size = m.msg_namelen;
-	return m.msg_flags & MSG_TRUNC ? -EBADMSG : n;
+	if (!(m.msg_flags & MSG_TRUNC))
+		return n;
+	while (aside && aside->fds && aside->fd_count > 0)
+		close(aside->fds[--aside->fd_count]);
+	return -EBADMSG;
 }
 
 bool
@@ -432,7 +436,7 @@ iov_size(const struct iovec *iov, int count)
 static ssize_t
 record_refused(struct ipc__half *h, size_t size, ssize_t rc)
 {
-	int held = ipc__socket_get(h->fd, SOL_SOCKET, SO_SNDBUF);
+	int held = ipc__socket_get(ipc__socket_out(h), SOL_SOCKET, SO_SNDBUF);
 
 	if (rc == -EMSGSIZE) {
 		if (held > 32 && h->record > (size_t)held - 32)
@@ -454,50 +458,43 @@ ssize_t
 ipc__record_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside)
 {
-	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	const struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	int fd = ipc__socket_out(h);
 	ssize_t n;
 
-	n = ipc__socket_send(h->fd, iov, count, aside);
+	n = ipc__socket_send(fd, iov, count, aside);
 	if (n == -EMSGSIZE && s->raise > 0) {
 		ipc__record_expect(h, SIZE_MAX);
-		n = ipc__socket_send(h->fd, iov, count, aside);
+		n = ipc__socket_send(fd, iov, count, aside);
 	}
 	if (n == -EMSGSIZE || n == -ENOBUFS || n == -ENOMEM)
 		return record_refused(h, iov_size(iov, count), n);
 	return ipc__socket_failed("sendmsg", n);
 }
 
-/*
- * The next record is larger than the buffers: it must stay where it is.  An
- * error that was waiting (a reset, a refusal) is told once and hides what is
- * behind it.
- */
-static bool
-too_large(struct ipc__half *h, size_t room)
+/* Would the next record be cut?  Then it must stay where it is.  An error that
+ * waits is told by this look, and not by the receive after it. */
+static ssize_t
+look(const struct ipc__half *h, size_t room)
 {
-	const int flags = MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT;
 	ssize_t n;
 
-	n = recv(h->fd, NULL, 0, flags);
-	if (n < 0 && errno != EAGAIN)
-		n = recv(h->fd, NULL, 0, flags);
-	if (n <= 0 || (size_t)n <= room)
-		return false;
-	if ((size_t)n > h->record)
-		h->record = n;
-	return true;
+	n = recv(h->fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	return (size_t)n <= room ? 0 : -EMSGSIZE;
 }
 
 ssize_t
 ipc__record_recv(struct ipc__half *h, const struct iovec *iov, int count,
     struct ipc__aside *aside)
 {
-	const struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
 	size_t room = iov_size(iov, count);
 	ssize_t n;
 
-	if (room < s->arrives && too_large(h, room))
-		return -EMSGSIZE;
+	if (room < (h->room ? h->room : h->record) &&
+	    (n = look(h, room)) < 0)
+		return n;
 	n = ipc__socket_recv(h->fd, iov, count, aside);
 	if (n == -EBADMSG)
 		return ipc__fail(EBADMSG, "a record of more than %zu bytes "

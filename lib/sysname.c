@@ -63,8 +63,8 @@ directory_name(char *sub, size_t size)
 		snprintf(sub, size, "sysv-%ju", (uintmax_t)st.st_ino);
 }
 
-static int
-open_directory(bool make, char *path, size_t size)
+int
+ipc__sysname_open(bool make, char *path, size_t size)
 {
 	char sub[32];
 
@@ -73,8 +73,8 @@ open_directory(bool make, char *path, size_t size)
 }
 
 /* The directory goes with the last note in it. */
-static void
-close_directory(int dir, const char *path)
+void
+ipc__sysname_close(int dir, const char *path)
 {
 	close(dir);
 	rmdir(path);
@@ -259,13 +259,13 @@ put_note(const char *file, int id, pid_t pid)
 	int dir, rc = -ENOENT;
 
 	for (int i = 0; i < TRIES && rc == -ENOENT; i++) {
-		dir = open_directory(true, path, sizeof path);
+		dir = ipc__sysname_open(true, path, sizeof path);
 		if (dir < 0)
 			return dir;
 		if (read_note(dir, file, &old) == 0 && !is_of_this_boot(&old))
 			unlinkat(dir, file, 0);
 		rc = write_note(dir, file, id, pid, start_time);
-		close_directory(dir, path);
+		ipc__sysname_close(dir, path);
 	}
 	return rc == -ENOENT ? ipc__fail(ENOENT, "%s: the directory comes and "
 	    "goes", path) : rc;
@@ -348,7 +348,7 @@ ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id)
 	rc = file_of(kind, name, file, sizeof file);
 	if (rc < 0)
 		return rc;
-	dir = open_directory(false, path, sizeof path);
+	dir = ipc__sysname_open(false, path, sizeof path);
 	rc = dir < 0 ? dir : read_note(dir, file, &r);
 	if (rc == -ENOENT || (rc == 0 && r.what.id != id))
 		rc = ipc__fail(ENOENT, "%s: there is no note about %s %d",
@@ -356,7 +356,7 @@ ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id)
 	else if (rc == 0 && unlinkat(dir, file, 0) == -1)
 		rc = ipc__fail_path("unlink", file);
 	if (dir >= 0)
-		close_directory(dir, path);
+		ipc__sysname_close(dir, path);
 	return rc;
 }
 
@@ -423,10 +423,10 @@ ipc__sysname_drop(enum ipc__sysv kind, int id)
 	int dir;
 
 	ipc__error_keep(&before);
-	dir = open_directory(false, path, sizeof path);
+	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir >= 0) {
 		for_each(dir, drop_if_same, &wanted);
-		close_directory(dir, path);
+		ipc__sysname_close(dir, path);
 	}
 	ipc__error_restore(&before);
 }
@@ -520,7 +520,7 @@ ipc__sysname_sweep(const struct ipc__sysname_sweeper *by)
 	int dir, swept;
 
 	ipc__error_keep(&before);
-	dir = open_directory(false, path, sizeof path);
+	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
 	place.dir = dir;
@@ -528,6 +528,6 @@ ipc__sysname_sweep(const struct ipc__sysname_sweeper *by)
 	swept = for_each(dir, sweep_one, &s);
 	if (swept >= 0)
 		ipc__error_restore(&before);
-	close_directory(dir, path);
+	ipc__sysname_close(dir, path);
 	return swept;
 }

@@ -61,4 +61,11 @@ struct ipc__sysname_sweeper {
 };
 int ipc__sysname_sweep(const struct ipc__sysname_sweeper *);
 
+/* The directory of the notes, open, for other notes of the same namespace (with
+ * names that begin with none of msg-, shm- and sem-); path: what it is called.
+ * Closing removes it if it is empty, so that whoever makes a file there and
+ * meets -ENOENT begins again.  make: if it is missing; else that is -ENOENT. */
+int ipc__sysname_open(bool make, char *path, size_t size);
+void ipc__sysname_close(int dir, const char *path);
+
 #endif

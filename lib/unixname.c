@@ -267,7 +267,7 @@ kind_of(const struct ipc__place *place, const char *name)
 
 /* The name is taken: 0 if it was a dead one's and may be free by now. */
 static int
-make_way(const struct ipc__place *place, const char *name)
+make_way(const struct ipc__place *place, const char *name, int type)
 {
 	int rc = ipc__unix_clear(place, name);
 
@@ -275,6 +275,12 @@ make_way(const struct ipc__place *place, const char *name)
 	case IPC__SOCKET_LIVE:
 		return ipc__fail(EADDRINUSE, "%s: somebody has this name",
 		    place->path);
+	case IPC__SOCKET_DATAGRAM:
+		if (type == SOCK_DGRAM)
+			return ipc__fail(EADDRINUSE, "%s: somebody has this "
+			    "name", place->path);
+		return ipc__fail(EEXIST, "%s is an opened datagram socket, no "
+		    "meeting point, and is left alone", place->path);
 	case IPC__SOCKET_OTHER:
 		return ipc__fail(EEXIST, "%s is %s, not a socket, and is left "
 		    "alone", place->path, kind_of(place, name));
@@ -302,7 +308,7 @@ publish(const struct ipc__place *place, const char *temp, const char *name)
 		errno = -rc;
 		if (rc != -EEXIST)
 			return ipc__fail_path("link", place->path);
-		rc = make_way(place, name);
+		rc = make_way(place, name, SOCK_STREAM);
 		if (rc < 0)
 			return rc;
 	}
@@ -383,7 +389,8 @@ bind_datagram(const struct ipc__address *a, const struct ipc__place *place,
 	int rc, tries = 0;
 
 	while ((rc = bind_at(fd, place, base)) == -EADDRINUSE) {
-		rc = ++tries < TRIES ? make_way(place, base) :
+		rc = ++tries < TRIES ? make_way(place, base,
+		    SOCK_DGRAM) :
 		    fail_tries(place->path);
 		if (rc < 0)
 			return rc;
@@ -391,6 +398,9 @@ bind_datagram(const struct ipc__address *a, const struct ipc__place *place,
 	errno = -rc;
 	if (rc < 0)
 		return ipc__fail_path("bind", place->path);
+	/* Known before anything can fail, to be removed if something does. */
+	if (fstatat(place->dir, base, st, AT_SYMLINK_NOFOLLOW) == -1)
+		return ipc__fail_path("stat", place->path);
 	rc = dress(a, place, base, st);
 	if (rc < 0)
 		remove_same(place->dir, base, st);
@@ -473,7 +483,7 @@ ipc__unix_unlink(const char *path)
 		rc = ipc__unix_clear(&place, base);
 	else if (rc == IPC__SOCKET_GONE)
 		rc = ipc__fail(ENOENT, "there is no %s", path);
-	if (rc == IPC__SOCKET_LIVE)
+	if (rc == IPC__SOCKET_LIVE || rc == IPC__SOCKET_DATAGRAM)
 		rc = ipc__fail(EBUSY, "%s: somebody has this name", path);
 	else if (rc == IPC__SOCKET_OTHER)
 		rc = ipc__fail(EPROTOTYPE, "%s is %s, not a socket", path,

@@ -91,7 +91,7 @@ ipc__unix_probe(const struct ipc__place *place, const char *name)
 	if (fd == -1)
 		return ipc__fail_sys("socket");
 	rc = connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0 ?
-	    IPC__SOCKET_LIVE : judge(place, name, errno);
+	    IPC__SOCKET_DATAGRAM : judge(place, name, errno);
 	close(fd);
 	return rc;
 }

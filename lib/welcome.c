@@ -168,8 +168,10 @@ offer_halves(const struct ipc_listener *l, struct ipc__client *c,
 	    strlen(scheme)), IPC_WAY_SESSION);
 	if (rc < 0)
 		return rc;
-	/* What it is made as has no name. */
+	/* What it is made as has no name, and is for this client. */
 	c->address.name[0] = 0;
+	if (c->peer.struct_size != 0)
+		c->address.client = c->peer.uid;
 	if (!(c->address.opt.set & UINT32_C(1) << IPC__KEY_CAPACITY))
 		c->address.opt.capacity = c->agreed.capacity;
 	rc = ipc__link_make(&c->link, &c->address, l->dir, false);

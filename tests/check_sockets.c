@@ -29,7 +29,7 @@ fill(struct ipc__half *h, size_t step)
 		while ((n = put(h, data, step)) > 0)
 			all += n;
 		ck_assert_int_eq(n, -EAGAIN);
-	} while (ready(h->fd, POLLOUT, h->be == sockets[TCP] ? 20 : 0));
+	} while (writable(h, h->be == sockets[TCP] ? 20 : 0));
 	/* What is smaller may still have had room. */
 	while ((n = put(h, data, least)) > 0)
 		all += n;
@@ -181,13 +181,13 @@ START_TEST(what_is_ready_takes_a_record)
 		step = (_i % SOCKETS == TCP ? 9000 : 1) + i * 1700;
 		while (put(e[0], data, step) > 0)
 			;
-		while (!ready(e[0]->fd, POLLOUT, 0))
+		while (!writable(e[0], 0))
 			if (get(e[1], data, 20000) < 0)
 				ready(e[1]->fd, POLLIN, 10);
 		ck_assert_int_eq(put(e[0], data, e[0]->record),
 		    e[0]->record);
 		drain(e[1]);
-		ck_assert(ready(e[0]->fd, POLLOUT, 1000));
+		ck_assert(writable(e[0], 1000));
 	}
 	free_pair(e);
 	free(data);
@@ -381,64 +381,135 @@ START_TEST(a_given_end_works_where_it_is_taken)
 	const struct ipc_backend *be = sockets[_i];
 	struct ipc__ticket t = { .fd_count = 0 };
 	struct ipc__half *e[2], *taken = half_new(be, IPC_DUPLEX);
-	int pipe_fds[2], fd;
 	char buf[100];
+	unsigned i;
 
 	make_pair(e, pair_address[_i]);
 	assert_ok(be->give(e[1], &t));
+	ck_assert_uint_ge(t.fd_count, 1);
 	ck_assert_int_eq(t.fds[0], e[1]->fd);
-	fd = t.fds[0] = fcntl(e[1]->fd, F_DUPFD_CLOEXEC, 0);
+	for (i = 0; i < t.fd_count; i++)
+		t.fds[i] = fcntl(t.fds[i], F_DUPFD_CLOEXEC, 0);
 	assert_ok(be->take(taken, &t));
-	ck_assert_int_eq(t.fds[0], -1);
-	ck_assert_int_eq(taken->fd, fd);
+	for (i = 0; i < t.fd_count; i++)
+		ck_assert_int_eq(t.fds[i], -1);
 	ck_assert_uint_eq(taken->record, e[0]->record);
 	ck_assert_uint_eq(taken->atomic, e[0]->atomic);
 	half_free(e[1], false);
 	ck_assert_int_eq(put(e[0], "hello", 5), 5);
 	ck_assert_int_eq(await(taken, buf, sizeof buf), 5);
-	/* Nothing is trusted in a ticket. */
-	ck_assert_int_lt(be->take(e[0], &t), 0);
-	ck_assert_int_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
-	t = (struct ipc__ticket){ .fd_count = 1, .size = 1 };
-	t.fds[0] = pipe_fds[0];
-	ck_assert_int_eq(be->take(e[0], &t), -ENOTSOCK);
-	ck_assert_int_eq(t.fds[0], pipe_fds[0]);
-	close(pipe_fds[0]);
-	close(pipe_fds[1]);
+	ck_assert_int_eq(put(taken, "answer", 6), 6);
+	ck_assert_int_eq(await(e[0], buf, sizeof buf), 6);
 	half_free(taken, true);
 	half_free(e[0], true);
 }
 END_TEST
 
+START_TEST(nothing_is_trusted_in_a_ticket)
+{
+	const struct ipc_backend *be = sockets[_i];
+	struct ipc__half *h = half_new(be, IPC_DUPLEX), *e[2];
+	struct ipc__ticket t = { .fd_count = 0 };
+	int fds[2];
+
+	ck_assert_int_eq(be->take(h, &t), -EBADMSG);
+	/* No socket, one of another kind, and too few. */
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	t = (struct ipc__ticket){ .fds = { fds[0], fds[1] }, .fd_count = 2,
+	    .size = 1 };
+	ck_assert_int_eq(be->take(h, &t), -ENOTSOCK);
+	make_pair(e, pair_address[(_i + 1) % SOCKETS]);
+	t = (struct ipc__ticket){ .fds = { e[0]->fd, e[1]->fd }, .fd_count = 2,
+	    .size = 1 };
+	ck_assert_int_eq(be->take(h, &t), -EINVAL);
+	ck_assert_int_eq(t.fds[0], e[0]->fd);
+	ck_assert_int_eq(t.fds[1], e[1]->fd);
+	free_pair(e);
+	make_pair(e, pair_address[_i]);
+	t = (struct ipc__ticket){ .fds = { e[0]->fd, fds[0] }, .fd_count = 2,
+	    .size = _i == UNIXGRAM };
+	ck_assert_int_lt(be->take(h, &t), 0);
+	ck_assert_int_eq(t.fds[0], e[0]->fd);
+	ck_assert_int_eq(h->fd, -1);
+	half_free(h, false);
+	free_pair(e);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
+/* A connected pair of sockets, as another program makes it. */
+static void
+foreign_pair(int fds[2], int kind)
+{
+	static const int type[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+	struct ipc__half *e[2];
+	int i;
+
+	if (kind <= UNIXGRAM) {
+		ck_assert_int_eq(socketpair(AF_UNIX, type[kind], 0, fds), 0);
+		return;
+	}
+	make_pair(e, pair_address[kind]);
+	for (i = 0; i < 2; i++) {
+		fds[i] = dup(e[i]->fd);
+		half_free(e[i], false);
+	}
+}
+
 START_TEST(only_its_own_kind_is_adopted)
 {
-	struct ipc__half *e[2], *h;
-	int i, flags, rc;
+	struct ipc__half *h;
+	int i, flags, rc, fds[2];
 	char buf[100];
 
 	for (i = 0; i < SOCKETS; i++) {
-		make_pair(e, pair_address[i]);
-		flags = fcntl(e[0]->fd, F_GETFL);
+		foreign_pair(fds, i);
+		flags = fcntl(fds[0], F_GETFL);
 		h = half_new(sockets[_i], IPC_DUPLEX);
 		h->adopted = h->bare = true;
-		rc = h->be->adopt(h, e[0]->fd, false);
+		ck_assert_int_eq(h->be->adopt(h, fds[0], true), -EINVAL);
+		rc = h->be->adopt(h, fds[0], false);
 		ck_assert_int_eq(rc, i == _i ? 0 : -EINVAL);
 		if (rc == 0) {
 			ck_assert_int_eq(put(h, "x", 1), 1);
-			ck_assert_int_eq(await(e[1], buf, sizeof buf), 1);
+			ck_assert(ready(fds[1], POLLIN, 1000));
+			ck_assert_int_eq(recv(fds[1], buf, 2, 0), 1);
 			ck_assert_int_eq(get(h, buf, sizeof buf), -EAGAIN);
+			ck_assert_int_eq(send(fds[1], "back", 4, 0), 4);
+			ck_assert_int_eq(await(h, buf, sizeof buf), 4);
 			ck_assert_int_eq(fcntl(h->fd, F_GETFL), flags);
 		}
-		ck_assert_int_eq(half_new(h->be, IPC_RECV)->be->adopt(h,
-		    e[0]->fd, true), -EINVAL);
 		h->fd = -1;
 		half_free(h, false);
-		free_pair(e);
+		close(fds[0]);
+		close(fds[1]);
 	}
 }
 END_TEST
 
-/* A program that closes its end because of a signal gets none. */
+/* Nor is a socket that has no other end, or no socket at all. */
+START_TEST(what_is_not_connected_is_not_adopted)
+{
+	static const int kind[][2] = {
+		{ AF_UNIX, SOCK_STREAM }, { AF_UNIX, SOCK_SEQPACKET },
+		{ AF_UNIX, SOCK_DGRAM }, { AF_INET, SOCK_STREAM },
+		{ AF_INET, SOCK_DGRAM }
+	};
+	struct ipc__half *h = half_new(sockets[_i], IPC_DUPLEX);
+	int fd = socket(kind[_i][0], kind[_i][1], 0), fds[2];
+
+	ck_assert_int_eq(h->be->adopt(h, fd, false), -ENOTCONN);
+	close(fd);
+	ck_assert_int_eq(h->be->adopt(h, fd, false), -EBADF);
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_eq(h->be->adopt(h, fds[0], false), -ENOTSOCK);
+	close(fds[0]);
+	close(fds[1]);
+	half_free(h, false);
+}
+END_TEST
+
 START_TEST(nothing_raises_sigpipe)
 {
 	struct ipc__half *e[2];
@@ -460,7 +531,7 @@ suite(void)
 	Suite *s = suite_create("sockets");
 	TCase *tc = tcase_create("alike");
 
-	tcase_add_checked_fixture(tc, halves_setup, halves_teardown);
+	tcase_add_checked_fixture(tc, sockets_setup, sockets_teardown);
 	tcase_set_timeout(tc, 10);
 	tcase_add_loop_test(tc, a_pair_goes_both_ways, 0, SOCKETS);
 	tcase_add_loop_test(tc, iovecs_are_gathered_and_scattered, 0, SOCKETS);
@@ -482,7 +553,10 @@ suite(void)
 	tcase_add_loop_test(tc, shutdown_ends_one_direction, TCP, TCP + 1);
 	tcase_add_loop_test(tc, a_given_end_works_where_it_is_taken, 0,
 	    SOCKETS);
+	tcase_add_loop_test(tc, nothing_is_trusted_in_a_ticket, 0, SOCKETS);
 	tcase_add_loop_test(tc, only_its_own_kind_is_adopted, 0, SOCKETS);
+	tcase_add_loop_test(tc, what_is_not_connected_is_not_adopted, 0,
+	    SOCKETS);
 	tcase_add_loop_test(tc, nothing_raises_sigpipe, 0, SOCKETS);
 	suite_add_tcase(s, tc);
 	return s;

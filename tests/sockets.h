@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +60,7 @@ remove_entry(const char *path, const struct stat *st, int flag, struct FTW *f)
 }
 
 static inline void
-halves_setup(void)
+sockets_setup(void)
 {
 	const char *tmp = getenv("TMPDIR");
 	char runtime[80];
@@ -72,7 +73,7 @@ halves_setup(void)
 }
 
 static inline void
-halves_teardown(void)
+sockets_teardown(void)
 {
 	nftw(top, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 	ck_assert_int_eq(count_fds(), before);
@@ -130,12 +131,12 @@ half_free(struct ipc__half *h, bool clean)
 	free(h);
 }
 
-#define assert_ok(expr)							\
-	do {								\
-		int rc_ = (int)(expr);					\
-		ck_assert_msg(rc_ >= 0, #expr ": %d, %s", rc_,		\
-		    ipc_errmsg());					\
-	} while (0)
+static inline void
+check_ok(int rc, const char *what)
+{
+	ck_assert_msg(rc >= 0, "%s: %d, %s", what, rc, ipc_errmsg());
+}
+#define assert_ok(expr)	check_ok((int)(expr), #expr)
 
 /* Both ends of a pair at this address. */
 static inline void
@@ -230,6 +231,17 @@ ready(int fd, short events, int timeout)
 	struct pollfd p = { .fd = fd, .events = events };
 
 	return poll(&p, 1, timeout) > 0 && p.revents & events;
+}
+
+/* There is room to send, within this time. */
+static inline bool
+writable(struct ipc__half *h, int timeout)
+{
+	struct pollfd p = { .fd = h->fd, .events = POLLOUT };
+
+	if (h->be->watch)
+		ck_assert_int_eq(h->be->watch(h, IPC_SEND, &p), 1);
+	return ready(p.fd, p.events, timeout);
 }
 
 /* A client's and a server's end of a session with this listener. */

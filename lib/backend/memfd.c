@@ -99,7 +99,9 @@ const struct ipc_backend ipc__backend_memfd = {
 		.caps = {
 			[IPC_WAY_PAIR] = CAPS,
 			[IPC_WAY_SESSION] = CAPS
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__SHM_TRAITS | IPC__LOCAL_NAME,
 	.size = sizeof(struct ipc__shm),

@@ -298,7 +298,9 @@ const struct ipc_backend ipc__backend_sysvshm = {
 			[IPC_WAY_PAIR] = IPC__SHM_CAPS | IPC_CAP_HOSTILE,
 			[IPC_WAY_OPEN] = IPC__SHM_OPEN_CAPS | IPC_CAP_HOSTILE,
 			[IPC_WAY_SESSION] = IPC__SHM_CAPS | IPC_CAP_HOSTILE
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__SHM_TRAITS,
 	.size = sizeof(struct ipc__shm),

@@ -4,6 +4,10 @@
  * shows on them, so that pairs and sessions have a life line.  An opened one is
  * bare: IPC_RECV has the name, IPC_SEND is connected to it, and IPC_DUPLEX is
  * too, from a private name to which the receiver can answer.
+ *
+ * Sending to an end that is gone makes the kernel throw away what that end had
+ * sent and is not yet received.  So the two directions of a pair are a pair of
+ * sockets each.
  */
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,6 +36,8 @@ struct unixgram {
 	bool	bound;		/* it has the name: it only answers */
 	int	outlet;		/* 1 + a descriptor, see find_outlet(); or 0 */
 	bool	choked;		/* it is what to wait for */
+	struct sockaddr_un to;	/* IPC_DUPLEX: the receiver's name */
+	socklen_t to_size;
 };
 
 static const struct ipc__socket_kind gram_kind = {
@@ -46,7 +52,66 @@ static int
 gram_pair(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__address *address)
 {
-	return ipc__socket_pair(a, b, address, &gram_kind);
+	struct unixgram *ga = IPC__STATE(a, struct unixgram);
+	struct unixgram *gb = IPC__STATE(b, struct unixgram);
+	int fds[2], rc;
+
+	rc = ipc__socket_pair(a, b, address, &gram_kind);
+	if (rc < 0 || a->dir != IPC_DUPLEX)
+		return rc;
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds) < 0) {
+		rc = ipc__socket_fail("socketpair");
+		close(a->fd);
+		close(b->fd);
+		a->fd = b->fd = -1;
+		return rc;
+	}
+	/* a sends on the first, b on the second. */
+	ga->socket.out = a->fd + 1;
+	a->fd = fds[0];
+	gb->socket.out = fds[1] + 1;
+	ipc__record_size(b, address->opt.capacity);
+	return 0;
+}
+
+static int
+gram_give(struct ipc__half *h, struct ipc__ticket *t)
+{
+	const struct unixgram *g = IPC__STATE(h, const struct unixgram);
+	int rc = ipc__socket_give(h, t);
+
+	if (rc < 0 || g->socket.out == 0)
+		return rc;
+	if (t->fd_count >= IPC__TICKET_FDS)
+		return ipc__fail(EMSGSIZE, "no room in the ticket");
+	t->fds[t->fd_count++] = g->socket.out - 1;
+	return 0;
+}
+
+/* Whoever goes both ways has two. */
+static int
+gram_take(struct ipc__half *h, struct ipc__ticket *t)
+{
+	struct unixgram *g = IPC__STATE(h, struct unixgram);
+	unsigned last = t->fd_next + 1;
+	int rc;
+
+	if (h->dir != IPC_DUPLEX)
+		return ipc__socket_take(h, t, &gram_kind);
+	if (last >= t->fd_count)
+		return ipc__fail(EBADMSG, "the ticket is too short");
+	if ((rc = ipc__socket_check(t->fds[last], &gram_kind)) < 0 ||
+	    (rc = ipc__socket_check_state(t->fds[last], false)) < 0)
+		return rc;
+	/* Before the first is taken, as its size is that of what sends. */
+	g->socket.out = t->fds[last] + 1;
+	if ((rc = ipc__socket_take(h, t, &gram_kind)) < 0) {
+		g->socket.out = 0;
+		return rc;
+	}
+	t->fds[last] = -1;
+	t->fd_next = last + 1;
+	return 0;
 }
 
 /*
@@ -115,6 +180,7 @@ bind_private(int fd)
 static int
 open_sender(struct ipc__half *h, const struct ipc__address *a)
 {
+	struct unixgram *g = IPC__STATE(h, struct unixgram);
 	int fd, rc;
 
 	if ((fd = ipc__socket_new(AF_UNIX, SOCK_DGRAM)) < 0)
@@ -124,6 +190,8 @@ open_sender(struct ipc__half *h, const struct ipc__address *a)
 		close(fd);
 		return rc;
 	}
+	if (h->dir & IPC_RECV)
+		ipc__unix_name(&g->to, &g->to_size, a->name);
 	h->fd = fd;
 	return 0;
 }
@@ -154,12 +222,6 @@ gram_adopt(struct ipc__half *h, int fd, bool listening)
 	if (listening)
 		return ipc__fail(EINVAL, "datagram sockets do not listen");
 	return ipc__socket_adopt(h, fd, false, &gram_kind);
-}
-
-static int
-gram_take(struct ipc__half *h, struct ipc__ticket *t)
-{
-	return ipc__socket_take(h, t, &gram_kind);
 }
 
 /*
@@ -209,6 +271,23 @@ answer(struct ipc__half *h, const struct iovec *iov, int count,
 	return n == -ENOENT || n == -EPERM ? -EPIPE : n;
 }
 
+/*
+ * With answers unread, the receiver is named: then the kernel finds nobody
+ * there if it is gone, and does not see the end of a connection, whose answers
+ * it would throw away.
+ */
+static ssize_t
+ask_by_name(struct ipc__half *h, const struct iovec *iov, int count)
+{
+	struct unixgram *g = IPC__STATE(h, struct unixgram);
+	const struct ipc__aside to = {
+		.address = &g->to, .address_size = g->to_size
+	};
+	ssize_t n = ipc__record_send(h, iov, count, &to);
+
+	return n == -ENOENT || n == -EPERM ? -EPIPE : n;
+}
+
 static ssize_t
 gram_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside)
@@ -217,6 +296,8 @@ gram_send(struct ipc__half *h, const struct iovec *iov, int count,
 
 	if (g->bound)
 		return answer(h, iov, count, aside);
+	if (g->to_size > 0 && ipc__socket_pending(h) > 0)
+		return ask_by_name(h, iov, count);
 	return ipc__record_send(h, iov, count, aside);
 }
 
@@ -238,18 +319,35 @@ gram_watch(const struct ipc__half *h, int dir, struct pollfd *fds)
 {
 	const struct unixgram *g = IPC__STATE(h, const struct unixgram);
 
-	fds->fd = dir == IPC_SEND && g->choked ? g->outlet - 1 : h->fd;
+	fds->fd = dir != IPC_SEND ? h->fd :
+	    g->choked ? g->outlet - 1 : ipc__socket_out(h);
 	fds->events = dir == IPC_SEND ? POLLOUT : POLLIN;
 	return 1;
+}
+
+static int
+gram_shutdown(struct ipc__half *h, int dir)
+{
+	int rc = 0;
+
+	if (dir & IPC_SEND && shutdown(ipc__socket_out(h), SHUT_WR) < 0 &&
+	    errno != ENOTCONN)
+		rc = ipc__fail_sys("shutdown");
+	if (dir & IPC_RECV && shutdown(h->fd, SHUT_RD) < 0 &&
+	    errno != ENOTCONN)
+		rc = ipc__fail_sys("shutdown");
+	return rc;
 }
 
 static void
 gram_close(struct ipc__half *h, bool clean)
 {
-	const struct unixgram *g = IPC__STATE(h, struct unixgram);
+	const struct unixgram *g = IPC__STATE(h, const struct unixgram);
 
 	if (g->outlet > 0)
 		close(g->outlet - 1);
+	if (g->socket.out > 0)
+		close(g->socket.out - 1);
 	ipc__unix_close(h, clean);
 }
 
@@ -265,7 +363,9 @@ const struct ipc_backend ipc__backend_unixgram = {
 			[IPC_WAY_OPEN] = OPEN_CAPS,
 			[IPC_WAY_SESSION] = CAPS,
 			[IPC_WAY_ADOPT] = ADOPT_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__TWOWAY | IPC__PASSES | IPC__LIFE | IPC__SILENT |
 	    IPC__PATHS,
@@ -281,12 +381,12 @@ const struct ipc_backend ipc__backend_unixgram = {
 	.open = gram_open,
 	.unlink = gram_unlink,
 	.adopt = gram_adopt,
-	.give = ipc__socket_give,
+	.give = gram_give,
 	.take = gram_take,
 	.send = gram_send,
 	.recv = gram_recv,
 	.watch = gram_watch,
-	.shutdown = ipc__socket_shutdown,
+	.shutdown = gram_shutdown,
 	.stretch = ipc__socket_stretch,
 	.expect = ipc__record_expect,
 	.ends_with = ipc__record_ends_with,
