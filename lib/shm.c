@@ -289,17 +289,24 @@ shm_ready(struct ipc__half *h)
 	return ipc__ring_ready(&s->ring);
 }
 
-/* Puts our bell out, marks us asleep, and looks once more. */
-static bool
-shm_doze(struct ipc__half *h)
+static void
+shm_put_out(struct ipc__half *h)
 {
-	struct ipc__shm *s = shm_state(h);
 	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
 
 	while (read(shm_own_bell(h), bytes, sizeof bytes) < 0 &&
 	    errno == EINTR)
 		;
-	s->lit = false;
+	shm_state(h)->lit = false;
+}
+
+/* Puts our bell out, marks us asleep, and looks once more. */
+static bool
+shm_doze(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	shm_put_out(h);
 	if (ipc__ring_doze(&s->ring) && ipc__barrier() < 0)
 		return false;
 	return !shm_ready(h);
@@ -336,9 +343,14 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 		return 0;
 	if (dir == IPC_SEND && !s->slots && s->ring.held)
 		ipc__shm_publish(h, dir);
-	/* Still asleep: it is being rung if something came. */
-	if (ipc__ring_asleep(&s->ring))
-		return shm_ready(h) || ipc__shm_hung_up(h);
+	/* Still asleep.  Of what came before the bell may ring late, when all
+	 * was taken already: that is put out, and what came meanwhile shows. */
+	if (ipc__ring_asleep(&s->ring)) {
+		if (!shm_ready(h))
+			shm_put_out(h);
+		if (!shm_ready(h))
+			return ipc__shm_hung_up(h);
+	}
 	if (s->ring.nap & 1)
 		s->lit = true;
 	if (!shm_ready(h) && shm_doze(h))

@@ -302,7 +302,7 @@ const struct ipc_backend ipc__backend_sysvshm = {
 		.direction = IPC_SEND,
 		.boundary = IPC_MESSAGE
 	},
-	.traits = IPC__SHM_TRAITS,
+	.traits = IPC__SHM_TRAITS | IPC__CONFIRM,
 	.size = sizeof(struct ipc__shm),
 	.keys = {
 		[IPC_WAY_PAIR] = IPC__SHM_KEYS,
