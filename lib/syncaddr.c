@@ -18,6 +18,7 @@
 #define KEY(name)	(UINT32_C(1) << IPC__KEY_ ## name)
 #define OWNER_KEYS	(KEY(MODE) | KEY(UID) | KEY(GID))
 #define SEM_KEYS	(OWNER_KEYS | KEY(VALUE) | KEY(UNDO))
+#define MUTEX_KEYS	(OWNER_KEYS | KEY(RECURSIVE))
 
 struct row {
 	struct ipc_backend	be;	/* scheme and keys only */
@@ -50,6 +51,24 @@ static const struct row rows[IPC__SYNC_SCHEMES] = {
 		.what = IPC__SYNC_SEM,
 		.caps = IPC_SYNC_SEM | IPC_SYNC_UNDO | IPC_SYNC_TIMED |
 		    IPC_SYNC_FOREIGN
+	},
+	[IPC__SCHEME_MUTEX] = {
+		ROW("mutex", MUTEX_KEYS | KEY(PI), 0),
+		.what = IPC__SYNC_MUTEX,
+		.caps = IPC_SYNC_MUTEX | IPC_SYNC_ROBUST | IPC_SYNC_TIMED |
+		    IPC_SYNC_RECURSIVE | IPC_SYNC_PI
+	},
+	[IPC__SCHEME_SYSVMUTEX] = {
+		ROW("sysvmutex", MUTEX_KEYS, 0),
+		.what = IPC__SYNC_MUTEX,
+		.caps = IPC_SYNC_MUTEX | IPC_SYNC_ROBUST | IPC_SYNC_TIMED |
+		    IPC_SYNC_RECURSIVE
+	},
+	[IPC__SCHEME_FILELOCK] = {
+		ROW("filelock", MUTEX_KEYS, IPC__PATHS),
+		.what = IPC__SYNC_MUTEX,
+		.caps = IPC_SYNC_MUTEX | IPC_SYNC_ROBUST |
+		    IPC_SYNC_RECURSIVE | IPC_SYNC_FOREIGN
 	}
 };
 

@@ -15,6 +15,7 @@ enum ipc__sync_what { IPC__SYNC_SEM, IPC__SYNC_MUTEX, IPC__SYNC_WHATS };
 /* Which of them it is, to be asked of the parsed address. */
 enum ipc__sync_scheme {
 	IPC__SCHEME_SEM, IPC__SCHEME_POSIXSEM, IPC__SCHEME_SYSVSEM,
+	IPC__SCHEME_MUTEX, IPC__SCHEME_SYSVMUTEX, IPC__SCHEME_FILELOCK,
 	IPC__SYNC_SCHEMES
 };
 
