@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #include "core.h"
 #include "mutex.h"
@@ -108,6 +111,24 @@ depth_here(struct ipc_mutex *m)
 	    (uintptr_t)&here ? depth : 0;
 }
 
+/* The thread sanitizer does not know this call: it is told. */
+static int
+clocklock(pthread_mutex_t *mutex, const struct timespec *ts)
+{
+#ifdef __SANITIZE_THREAD__
+	int rc;
+
+	__tsan_mutex_pre_lock(mutex, __tsan_mutex_try_lock);
+	rc = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, ts);
+	__tsan_mutex_post_lock(mutex, __tsan_mutex_try_lock |
+	    (rc != 0 && rc != EOWNERDEAD ? __tsan_mutex_try_lock_failed : 0),
+	    0);
+	return rc;
+#else
+	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, ts);
+#endif
+}
+
 static int
 mutex_lock(pthread_mutex_t *mutex, int timeout)
 {
@@ -125,7 +146,7 @@ mutex_lock(pthread_mutex_t *mutex, int timeout)
 	end = timeout == 0 ? 0 : ipc__deadline(timeout);
 	ts.tv_sec = (time_t)(end / 1000000000);
 	ts.tv_nsec = (long)(end % 1000000000);
-	rc = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
+	rc = clocklock(mutex, &ts);
 	return rc == ETIMEDOUT && timeout == 0 ? EAGAIN : rc;
 }
 

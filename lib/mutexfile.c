@@ -18,7 +18,7 @@
 
 #include "core.h"
 #include "mutex.h"
-#include "name.h"
+#include "wholefile.h"
 
 #define LINE		"libipc lock -\n"
 #define MARK_AT		12
@@ -66,64 +66,8 @@ file_look(struct file_mutex *f)
 static int
 file_fill(int fd, const struct ipc__address *a)
 {
-	ssize_t n = write(fd, LINE, sizeof LINE - 1);
-
-	if (n >= 0 && n < (ssize_t)sizeof LINE - 1)
-		errno = ENOSPC;
-	if (n < (ssize_t)sizeof LINE - 1)
-		return ipc__fail_sys("write");
-	if ((a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1) &&
-	    fchown(fd, a->opt.uid, a->opt.gid) == -1)
-		return ipc__fail_sys("chown");
-	return fchmod(fd, a->opt.mode) == -1 ? ipc__fail_sys("chmod") : 0;
-}
-
-/* The directory, and the name in it. */
-static int
-file_place(const struct ipc__address *a, struct ipc__place *place,
-    const char **name)
-{
-	char path[IPC__PATH_MAX];
-	const char *slash = strrchr(a->name, '/');
-	size_t n = slash != NULL ? (size_t)(slash - a->name) + 1 : 0;
-
-	*name = a->name + n;
-	if (**name == '\0' || n >= sizeof path)
-		return ipc__fail(EINVAL, "%s is no name of a file", a->name);
-	memcpy(path, n > 0 ? a->name : "./", n > 0 ? n : 2);
-	path[n > 0 ? n : 2] = '\0';
-	*place = (struct ipc__place){ .path = a->name, .path_len = n };
-	place->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return place->dir == -1 ? ipc__fail_path("open", path) : 0;
-}
-
-/* -EEXIST, without a text: there is one by now. */
-static int
-file_make(const struct ipc__address *a)
-{
-	char temp[IPC__TEMP_MAX];
-	struct ipc__place place;
-	const char *name;
-	int fd, rc = file_place(a, &place, &name);
-
-	if (rc < 0)
-		return rc;
-	(void)ipc__temp_sweep(&place, 256, NULL, NULL);
-	ipc__temp_name(temp, sizeof temp, name);
-	fd = openat(place.dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
-	    0600);
-	rc = fd == -1 ? ipc__fail_path("open", temp) : file_fill(fd, a);
-	if (rc == 0 && (rc = ipc__temp_publish(place.dir, temp, name)) < 0 &&
-	    rc != -EEXIST) {
-		errno = -rc;
-		rc = ipc__fail_path("rename", temp);
-	}
-	if (rc < 0 && fd != -1)
-		unlinkat(place.dir, temp, 0);
-	if (fd != -1)
-		close(fd);
-	close(place.dir);
-	return rc;
+	(void)a;
+	return ipc__whole_write(fd, LINE, sizeof LINE - 1);
 }
 
 static int
@@ -154,7 +98,7 @@ file_open(struct ipc_mutex *m, const struct ipc__address *a, int flags)
 			return rc;
 		if (!(flags & IPC_CREATE))
 			return ipc__fail(ENOENT, "there is no such file");
-		rc = file_make(a);
+		rc = ipc__whole_file(a, a->name, file_fill);
 		if (rc == -EEXIST && flags & IPC_EXCLUSIVE)
 			return ipc__fail(EEXIST, "it is there already");
 		if (rc < 0 && rc != -EEXIST)

@@ -83,5 +83,6 @@ ipc__mutex_delist(struct ipc_mutex *m)
 	if (m->next != NULL)
 		m->next->link = m->link;
 	pthread_mutex_unlock(&lock);
-	pthread_mutex_destroy(&m->front);
+	/* The front is not destroyed, which frees nothing: begun anew in a
+	 * forked child, it may still look locked to a checker. */
 }

@@ -54,11 +54,11 @@ ipc__sysvset_fail(const char *call)
  * Making
  */
 
-/* FNV-1a of where and what; the i-th try when others have taken that. */
-static key_t
-set_derive(const char *dir, const char *name, unsigned i)
+/* FNV-1a of where and what. */
+key_t
+ipc__sysv_key(const char *dir, const char *kind, const char *name, unsigned i)
 {
-	const char *const parts[] = { dir, "/sem-", name };
+	const char *const parts[] = { dir, kind, name };
 	uint32_t h = UINT32_C(0x811c9dc5);
 
 	for (size_t p = 0; p < 3; p++)
@@ -110,7 +110,7 @@ set_make_named(const struct ipc__sysvset *set)
 	if (rc < 0)
 		return rc;
 	for (unsigned i = 0; id == -1 && i < TRIES; i++) {
-		key = set_derive(dir, set->name, i);
+		key = ipc__sysv_key(dir, "/sem-", set->name, i);
 		id = semget(key, set->count, IPC_CREAT | IPC_EXCL | 0600);
 		if (id == -1 && errno != EEXIST)
 			return ipc__sysvset_fail("semget");

@@ -23,6 +23,11 @@ struct ipc__sysvset {
 int ipc__sysvset_open(const struct ipc__sysvset *, int flags);
 int ipc__sysvset_unlink(const struct ipc__sysvset *);
 
+/* A key for a name, so that what was made under it and not yet noted is found
+ * again; the i-th try, as others may have taken that. */
+key_t ipc__sysv_key(const char *dir, const char *kind, const char *name,
+    unsigned i);
+
 /* What errno means here. */
 int ipc__sysvset_fail(const char *call);
 
