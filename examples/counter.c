@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A counter that four processes raise 100000 times each, in a region under a
+ * A counter that four processes raise a million times each, in a region under a
  * mutex.  With -u they do without the mutex, and what goes wrong shows: two
  * read the same number, both add one, and one of the two is lost.
  */
@@ -15,7 +15,7 @@
 #include <ipc/ipc.h>
 
 #define PROCESSES	4
-#define TIMES		100000
+#define TIMES		1000000
 
 static void
 count(volatile long *counter, struct ipc_mutex *m)
