@@ -291,7 +291,7 @@ int
 ipc__ended(struct ipc_channel *ch)
 {
 	struct ipc__in *in = &ch->in;
-	int code = ipc__end_code(ch, IPC_RECV), rc;
+	int code = ipc__plain(ipc__end_code(ch, IPC_RECV)), rc;
 
 	ipc__drop_message(in);
 	ipc__close_fds(in);

@@ -56,6 +56,8 @@ struct ipc__in {
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
 	bool		busy;		/* stopped early: look again at once */
+	unsigned	vain;		/* first looks in a row that found
+					   nothing */
 	bool		outlives;	/* an opened object: its end is not
 					   final */
 

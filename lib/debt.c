@@ -16,7 +16,7 @@ static const unsigned char zeros[4096];
 int
 ipc__out_ended(struct ipc_channel *ch)
 {
-	return ch->out.end = ipc__end_code(ch, IPC_SEND);
+	return ch->out.end = ipc__plain(ipc__end_code(ch, IPC_SEND));
 }
 
 /* What the backend answered: the end has one code, whoever meets it. */
@@ -28,7 +28,7 @@ ipc__out_answer(struct ipc_channel *ch, ssize_t n)
 	if (n != -EPIPE && n != -ECONNRESET)
 		return ipc__fail_at(ch->address.text, (int)n);
 	if (ch->out.outlives || !(ch->caps & IPC_CAP_END))
-		return -EPIPE;	/* others may come */
+		return ipc__plain(-EPIPE);	/* others may come */
 	return ipc__out_ended(ch);
 }
 

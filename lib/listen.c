@@ -360,7 +360,7 @@ ipc__listener_new(struct ipc_listener **out, const char *address,
 	ipc__fork_watch();
 	l->fd = l->epoll = l->timer = -1;
 	l->last = &l->clients;
-	l->process = atomic_load(&ipc__process);
+	l->process = l->maker = atomic_load(&ipc__process);
 	if ((rc = ipc__address_parse(&l->address, address, way)) < 0) {
 		free(l);
 		return rc;
@@ -412,6 +412,8 @@ start_listening(struct ipc_listener *l)
 	if ((rc = ipc__meeting_path(&l->address, true, path,
 	    sizeof path)) < 0)
 		return rc;
+	/* What killed ones left, such as a FIFO that was being handed over. */
+	ipc__runtime_tidy();
 	rc = ipc__unix_listen(&l->address, path, SOCK_SEQPACKET, &l->name);
 	l->fd = rc < 0 ? -1 : rc;
 	return rc < 0 ? rc : 0;
@@ -476,12 +478,37 @@ ipc_listener_fd(struct ipc_listener *l)
 	return (rc = enter(l)) < 0 ? rc : l->epoll;
 }
 
+/* After a fork others may be listening on copies: the name goes with the last
+ * one, which only the kernel knows. */
+static void
+close_shared(struct ipc_listener *l)
+{
+	unsigned caps = l->address.be->mechanism.caps[IPC_WAY_SESSION];
+	bool named = !l->adopted && !(caps & IPC_CAP_NETWORK) &&
+	    !(l->address.be->traits & IPC__INPROC);
+	char path[IPC__PATH_MAX];
+	struct ipc__error saved;
+
+	ipc__error_keep(&saved);
+	if (named && ipc__meeting_path(&l->address, false, path,
+	    sizeof path) < 0)
+		named = false;
+	ipc__listener_free(l, false);
+	if (named)
+		(void)ipc__unix_unlink(path);
+	ipc__error_restore(&saved);
+}
+
 int
 ipc_listener_close(struct ipc_listener *l)
 {
-	if (l != NULL)
-		ipc__listener_free(l, l->process == atomic_load(&ipc__process) &&
-		    l->used == atomic_load(&ipc__forks));
+	if (l == NULL)
+		return 0;
+	if (l->maker == atomic_load(&ipc__process) &&
+	    l->used == atomic_load(&ipc__forks))
+		ipc__listener_free(l, true);
+	else
+		close_shared(l);
 	return 0;
 }
 

@@ -29,10 +29,12 @@ struct ipc_listener {
 	int		 epoll, timer;
 	int		 dir, boundary;
 	bool		 half_duplex;
+	bool		 adopted;	/* its name is another's */
 	struct ipc__client	*clients, **last;
 	unsigned	 count;
 	int64_t		 rest;		/* not accepting until then */
-	unsigned	 process, used;
+	unsigned	 process;	/* whose epoll set it is */
+	unsigned	 maker, used;
 };
 
 /*

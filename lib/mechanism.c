@@ -18,6 +18,7 @@
 	X(udp)		\
 	X(sysvmq)	\
 	X(posixmq)	\
+	X(memfd)	\
 	X(inproc)	\
 	X(mq)		\
 	/* EOL */

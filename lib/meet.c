@@ -88,6 +88,7 @@ ipc_adopt_listener(struct ipc_listener **out, const char *scheme, int fd,
 	free(text);
 	if (rc < 0)
 		return ipc__fail_at(scheme, rc);
+	l->adopted = true;
 	if ((rc = ipc__listener_check(l)) == 0)
 		rc = fd == -1 ? adopt_passed(l) : adopt_fd(l, fd);
 	if (rc == 0 && (rc = ipc__listener_set(l)) < 0) {

@@ -175,6 +175,8 @@ int ipc__unix_clear(const struct ipc__place *, const char *name);
  * private names, meeting points where nobody listens, lock files.  Tells each
  * one's path to told (may be NULL).  Returns how many. */
 int ipc__runtime_sweep(ipc__told *told, void *user);
+/* In passing: only what killed processes left half made. */
+void ipc__runtime_tidy(void);
 
 /*
  * alive.c

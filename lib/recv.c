@@ -11,6 +11,8 @@
 #include "recv.h"
 
 #define ARM_TRIES	16
+#define VAIN_LOOKS	4	/* then it waits first */
+#define LOOK_AGAIN	64	/* but not always */
 
 int
 ipc__fetch(struct ipc_channel *ch)
@@ -18,7 +20,7 @@ ipc__fetch(struct ipc_channel *ch)
 	if (ch->in.whole)
 		return 0;
 	if (ch->in.end)
-		return ch->in.end;
+		return ipc__plain(ch->in.end);
 	return ch->in.framed ? ipc__fetch_frame(ch) : ipc__fetch_record(ch);
 }
 
@@ -51,6 +53,38 @@ my_turn(struct ipc_channel *ch)
 		rc = silent_end(ch);
 	if (rc == -EAGAIN || rc == -EBUSY)
 		rc = ipc__fail(EBUSY, "it is this side's turn to send");
+	return rc;
+}
+
+/*
+ * A receiver that always has to wait need not look before it does: that is a
+ * system call less in each round of a ping-pong.  Now and then it looks all the
+ * same, or it would never find that the other side has become faster.
+ */
+static bool
+wait_first(struct ipc_channel *ch, int timeout)
+{
+	struct ipc__in *in = &ch->in;
+
+	return in->vain >= VAIN_LOOKS && timeout != 0 &&
+	    ++in->vain % LOOK_AGAIN != 0 && !in->whole && !in->busy &&
+	    !in->end && in->fill == in->pos &&
+	    !(in->half->be->traits & IPC__SPINS) && in->half->be->arm == NULL;
+}
+
+static int
+first_look(struct ipc_channel *ch, int timeout)
+{
+	struct ipc__in *in = &ch->in;
+	int rc;
+
+	if (ipc__unlikely(wait_first(ch, timeout)))
+		return -EAGAIN;
+	rc = ipc__fetch(ch);
+	if (rc != -EAGAIN)
+		in->vain = 0;
+	else if (timeout != 0 && in->vain < VAIN_LOOKS)
+		in->vain++;
 	return rc;
 }
 
@@ -153,7 +187,7 @@ ipc__receive(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 		if (atomic_load(&ch->turn))
 			return keep_part(ch, my_turn(ch));
 	}
-	rc = ipc__fetch(ch);
+	rc = first_look(ch, timeout);
 	if (rc == -EAGAIN)
 		rc = timeout == 0 ? no_wait(ch) : await(ch, timeout);
 	in->nap = 0;

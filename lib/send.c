@@ -105,6 +105,20 @@ push_record(struct ipc_channel *ch, const struct iovec *from, int count,
 	return out->done == out->total ? 1 : 0;
 }
 
+/* The kernel had no memory for so large a record: smaller ones from now on. */
+static bool
+shrink(struct ipc_channel *ch, ssize_t n)
+{
+	struct ipc__out *out = &ch->out;
+	size_t record = out->half->record - out->tagged;
+
+	if (n != -EMSGSIZE || out->framed || record >= out->piece ||
+	    !(ch->caps & IPC_CAP_LARGE))
+		return false;
+	out->piece = record;
+	return true;
+}
+
 /* Brings the message on as far as it goes: 0 it is out, -EAGAIN, the end. */
 static int
 push(struct ipc_channel *ch, const struct iovec *from, int count,
@@ -116,7 +130,7 @@ push(struct ipc_channel *ch, const struct iovec *from, int count,
 
 	if (ipc__unlikely(out->end || atomic_load_explicit(&ch->gone,
 	    memory_order_relaxed)))
-		return out->end ? out->end : ch->gone;
+		return ipc__plain(out->end ? out->end : ch->gone);
 	if (ipc__unlikely(ipc__out_debt(out)) && (rc = ipc__settle(ch)) < 0)
 		return rc;
 	if (msg != NULL && msg->fd_count > 0 && !out->fds_gone &&
@@ -125,8 +139,10 @@ push(struct ipc_channel *ch, const struct iovec *from, int count,
 	while (n == 0) {
 		n = out->framed ? push_frames(ch, from, count) :
 		    push_record(ch, from, count, msg);
-		if (n < 0)
+		if (n < 0 && !shrink(ch, n))
 			return ipc__out_answer(ch, n);
+		if (n < 0)
+			n = 0;
 	}
 	return 0;
 }

@@ -14,6 +14,8 @@
 #include "error.h"
 #include "name.h"
 
+#define TIDY_MOST	256	/* entries that are looked at in passing */
+
 /* Makes whole paths of the names that a sweep tells. */
 struct relay {
 	const char	*dir;		/* with the slash at its end */
@@ -88,4 +90,21 @@ ipc__runtime_sweep(ipc__told *told, void *user)
 	closedir(d);
 	locks = sweep_locks(path, told, user);
 	return locks < 0 ? locks : swept + locks;
+}
+
+void
+ipc__runtime_tidy(void)
+{
+	char path[IPC__PATH_MAX];
+	struct ipc__place place = { .path = path };
+	struct ipc__error before;
+
+	ipc__error_keep(&before);
+	place.dir = ipc__runtime_open(NULL, false, path, sizeof path - 1);
+	if (place.dir >= 0) {
+		place.path_len = strlcat(path, "/", sizeof path);
+		(void)ipc__temp_sweep(&place, TIDY_MOST, NULL, NULL);
+		close(place.dir);
+	}
+	ipc__error_restore(&before);
 }

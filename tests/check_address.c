@@ -310,7 +310,7 @@ static const char *const bad_values[] = {
 	"boundary=", "boundary=Stream", "boundary=stream ", "duplex=both",
 	"capacity=", "capacity=xyz", "capacity=4095", "capacity=1K",
 	"capacity=2G", "capacity=1073741825", "capacity=-1", "capacity=+8192",
-	"capacity= 8192", "capacity=8192 ", "capacity=8k", "capacity=8KB",
+	"capacity= 8192", "capacity=8192 ", "capacity=8x", "capacity=8KB",
 	"capacity=8KK", "capacity=0x10000", "capacity=99999999999999999999",
 	"capacity=18014398509481985K", "capacity=17179869184G", "max-message=0",
 	"max-message=1G", "max-message=1024M", "mode=0778", "mode=1000",

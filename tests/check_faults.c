@@ -181,8 +181,11 @@ open_object(void)
 
 	strlcpy(text, address(""), sizeof text);
 	rc = ipc_open(&ch[1], text, IPC_RECV | IPC_CREATE);
-	if (rc < 0)
+	if (rc < 0) {
+		/* What was made and could not be opened is there. */
+		(void)ipc_unlink(text);
 		return rc;
+	}
 	if ((rc = ipc_open(&ch[0], text, IPC_SEND)) == 0)
 		rc = speak(ch[0], ch[1], 100);
 	else

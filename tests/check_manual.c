@@ -20,7 +20,7 @@
 
 #include "backend.h"
 
-#define LINE_MAX_	512
+#define ROW_MAX	512
 
 static const char *const ways[] = { "pair", "open", "session", "adopt" };
 static_assert(sizeof ways / sizeof ways[0] == IPC_WAYS, "all ways");
@@ -34,13 +34,6 @@ static const char *const caps[] = {
 static_assert(IPC_CAP_HALF == 1 << (sizeof caps / sizeof caps[0] - 1),
     "all capabilities");
 
-/* By enum ipc__key. */
-static const char *const keys[] = {
-	"boundary", "duplex", "capacity", "max-message", "mode", "uid", "gid",
-	"allow-uid", "allow-gid", "at", "wait", "latest", "sync", "follow",
-	"end", "backlog", "nodelay", "keepalive", "threads",
-};
-static_assert(sizeof keys / sizeof keys[0] == IPC__KEYS, "all options");
 static_assert(offsetof(struct ipc_backend, mechanism) == 0,
     "a mechanism is the head of its backend");
 
@@ -53,8 +46,8 @@ static const char *const items[] = {
 struct table {
 	const char	*page;		/* where it stands */
 	const char	*mark;		/* the line before its rows */
-	const char	*const *words;	/* by bit */
-	size_t		 count;
+	unsigned	 count;		/* of bits */
+	const char	*(*word)(int bit);
 	unsigned	(*bits)(const struct ipc_mechanism *, int way);
 };
 
@@ -64,6 +57,12 @@ bits_caps(const struct ipc_mechanism *m, int way)
 	return m->caps[way];
 }
 
+static const char *
+word_cap(int bit)
+{
+	return caps[bit];
+}
+
 static unsigned
 bits_keys(const struct ipc_mechanism *m, int way)
 {
@@ -71,10 +70,10 @@ bits_keys(const struct ipc_mechanism *m, int way)
 }
 
 static const struct table tables[] = {
-	{ "ipc_mechanisms.7", ".\\\" TABLE capabilities", caps,
-	    sizeof caps / sizeof caps[0], bits_caps },
-	{ "ipc_address.7", ".\\\" TABLE options", keys,
-	    sizeof keys / sizeof keys[0], bits_keys },
+	{ "ipc_mechanisms.7", ".\\\" TABLE capabilities",
+	    sizeof caps / sizeof caps[0], word_cap, bits_caps },
+	{ "ipc_address.7", ".\\\" TABLE options", IPC__KEYS,
+	    ipc__option_name, bits_keys },
 };
 #define TABLES	(sizeof tables / sizeof tables[0])
 
@@ -103,11 +102,11 @@ page(const char *name)
 
 /* Copies the line at p without its end; returns the next one, or NULL. */
 static const char *
-line(const char *p, char out[LINE_MAX_])
+line(const char *p, char out[ROW_MAX])
 {
 	size_t n = strcspn(p, "\n");
 
-	ck_assert_msg(n < LINE_MAX_, "a line is too long: %.60s", p);
+	ck_assert_msg(n < ROW_MAX, "a line is too long: %.60s", p);
 	memcpy(out, p, n);
 	out[n] = '\0';
 	return p[n] ? p + n + 1 : NULL;
@@ -116,15 +115,15 @@ line(const char *p, char out[LINE_MAX_])
 /* The line that stands for a mechanism in one way. */
 static void
 row(const struct table *t, const struct ipc_mechanism *m, int way,
-    char out[LINE_MAX_])
+    char out[ROW_MAX])
 {
 	unsigned bits = t->bits(m, way);
 
-	snprintf(out, LINE_MAX_, ".It %s Ta %s Ta", m->scheme, ways[way]);
-	for (size_t i = 0; i < t->count; i++)
+	snprintf(out, ROW_MAX, ".It %s Ta %s Ta", m->scheme, ways[way]);
+	for (unsigned i = 0; i < t->count; i++)
 		if (bits & 1u << i) {
-			strlcat(out, " ", LINE_MAX_);
-			strlcat(out, t->words[i], LINE_MAX_);
+			strlcat(out, " ", ROW_MAX);
+			strlcat(out, t->word((int)i), ROW_MAX);
 		}
 }
 
@@ -135,7 +134,7 @@ rows(const struct table *t, bool (*each)(const char *want, void *arg),
 {
 	const struct ipc_mechanism *const *list;
 	size_t n = ipc_mechanisms(&list);
-	char want[LINE_MAX_];
+	char want[ROW_MAX];
 
 	for (size_t i = 0; i < n; i++)
 		for (int way = 0; way < IPC_WAYS; way++) {
@@ -173,7 +172,7 @@ in_page(const char *want, void *arg)
 {
 	struct search *s = arg;
 	const char *p = table_in(s->t, s->text);
-	char have[LINE_MAX_];
+	char have[ROW_MAX];
 	unsigned found = 0;
 
 	while (p && (p = line(p, have)) && strcmp(have, ".El") != 0)
@@ -207,7 +206,7 @@ END_TEST
 START_TEST(the_page_has_no_other_row)
 {
 	struct search s = { .t = &tables[_i] };
-	char have[LINE_MAX_];
+	char have[ROW_MAX];
 	const char *p;
 
 	s.text = page(s.t->page);
@@ -252,7 +251,7 @@ START_TEST(every_mechanism_has_its_section)
 {
 	const struct ipc_mechanism *const *list;
 	size_t n = ipc_mechanisms(&list);
-	char *text = page("ipc_mechanisms.7"), head[LINE_MAX_];
+	char *text = page("ipc_mechanisms.7"), head[ROW_MAX];
 
 	for (size_t i = 0; i < n; i++) {
 		const char *p;
@@ -275,10 +274,11 @@ END_TEST
 
 START_TEST(every_option_is_explained)
 {
-	char *text = page("ipc_address.7"), head[LINE_MAX_];
+	char *text = page("ipc_address.7"), head[ROW_MAX];
 
-	for (size_t i = 0; i < IPC__KEYS; i++) {
-		snprintf(head, sizeof head, "\n.It Cm %s Ns =", keys[i]);
+	for (int i = 0; i < IPC__KEYS; i++) {
+		snprintf(head, sizeof head, "\n.It Cm %s Ns =",
+		    ipc__option_name(i));
 		ck_assert_msg(strstr(text, head), "ipc_address.7 has no %s",
 		    head + 1);
 	}

@@ -16,8 +16,9 @@
 #define ADOPT_CAPS	(IPC_CAP_DUPLEX | IPC_CAP_MESSAGE | IPC_CAP_STREAM | \
 			 IPC_CAP_LARGE | IPC_CAP_RELIABLE | IPC_CAP_END | \
 			 IPC_CAP_DELIVERS | IPC_CAP_FD | IPC_CAP_PEER | \
-			 IPC_CAP_HOSTILE | IPC_CAP_HALF)
-#define CAPS		(ADOPT_CAPS | IPC_CAP_DEATH | IPC_CAP_FDS)
+			 IPC_CAP_HOSTILE)
+#define CAPS		(ADOPT_CAPS | IPC_CAP_DEATH | IPC_CAP_FDS | \
+			 IPC_CAP_HALF)
 
 static const struct ipc__socket_kind unix_kind = {
 	.domain = AF_UNIX,
@@ -102,7 +103,9 @@ const struct ipc_backend ipc__backend_unix = {
 			[IPC_WAY_PAIR] = CAPS,
 			[IPC_WAY_SESSION] = CAPS,
 			[IPC_WAY_ADOPT] = ADOPT_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_STREAM
 	},
 	.traits = IPC__BYTES | IPC__TWOWAY | IPC__PASSES | IPC__PATHS,
 	.size = sizeof(struct ipc__socket),

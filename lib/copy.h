@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Copies, and which one: how far away the other side's core is, and how fast
+ * the data goes.
+ *
+ * Where two cores share a cache an ordinary copy is best.  Where they do not,
+ * every line that was written lies dirty in the wrong cache and has to be
+ * fetched from there, six to twelve times slower than from memory: then stores
+ * that go around the cache win.
+ */
+#ifndef IPC_LIB_COPY_H
+#define IPC_LIB_COPY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Below this many bytes a copy around the cache does not pay: alone, and in a
+ * batch that is fenced once. */
+#define IPC__COPY_ALONE	512u
+#define IPC__COPY_BATCH	64u
+
+/* How far away the other side is, from how long its lines take to come. */
+struct ipc__distance {
+	uint32_t	least;	/* ns, of the last few */
+	unsigned	count;
+	unsigned	skip;
+	bool		known, far;
+};
+
+/* Whether the next look at the other side's line is to be timed. */
+static inline bool
+ipc__distance_due(struct ipc__distance *d)
+{
+	return !d->known || (++d->skip & 3) == 0;
+}
+/* One line that the other side had written took this long. */
+void	 ipc__distance_note(struct ipc__distance *d, uint64_t ns);
+uint64_t ipc__copy_clock(void);
+
+/* Bytes per second, by a clock that costs next to nothing. */
+struct ipc__pace {
+	uint64_t	since;	/* ns */
+	uint64_t	done;
+};
+
+/* Adds what was done; true if the pace of the last milliseconds was at least
+ * `fast' per microsecond. */
+bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t fast);
+
+/* Around the cache.  Not ordered with anything before ipc__copy_fence(). */
+void	ipc__copy_around(void *to, const void *from, size_t size);
+void	ipc__copy_fence(void);
+
+/* A moment, without a system call. */
+static inline void
+ipc__copy_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile ("isb" ::: "memory");
+#else
+	__asm__ volatile ("" ::: "memory");
+#endif
+}
+
+static inline uint64_t
+ipc__copy_word(const unsigned char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof w);
+	return w;
+}
+
+/* At most 64 bytes, without a call: two words that overlap, as often as it
+ * takes. */
+static inline void
+ipc__copy_small(void *to, const void *from, size_t size)
+{
+	unsigned char *t = to;
+	const unsigned char *f = from;
+	uint64_t last;
+	size_t i;
+
+	if (size >= 8) {
+		last = ipc__copy_word(f + size - 8);
+		for (i = 0; i + 8 < size; i += 8)
+			memcpy(t + i, f + i, 8);
+		memcpy(t + size - 8, &last, 8);
+	} else if (size >= 4) {
+		memcpy(&last, f, 4);
+		memcpy((char *)&last + 4, f + size - 4, 4);
+		memcpy(t, &last, 4);
+		memcpy(t + size - 4, (char *)&last + 4, 4);
+	} else if (size > 0) {
+		t[0] = f[0];
+		t[size / 2] = f[size / 2];
+		t[size - 1] = f[size - 1];
+	}
+}
+
+#endif

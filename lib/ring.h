@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The ring: one sender, one receiver, in any memory that both can reach.
+ *
+ * It makes no system call.  What needs one (more memory, a barrier in another
+ * process, a bell) is done by its owner through struct ipc__ring_ops or around
+ * the calls.  How it works, and why that is sound, stands in ring.c.
+ */
+#ifndef IPC_LIB_RING_H
+#define IPC_LIB_RING_H
+
+#include <endian.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "backend.h"
+#include "copy.h"
+
+#define IPC__RING_LINE		64u	/* bytes, and the unit of everything */
+#define IPC__RING_CELLS		7u	/* of 8 bytes, behind a line's word */
+#define IPC__RING_INLINE	56u	/* longest message inside its line */
+#define IPC__RING_VERSION	1u
+#define IPC__RING_GRAIN		65536u	/* the largest page there is */
+#define IPC__RING_CAPACITY	(4u << 20)
+#define IPC__RING_CAPACITY_MIN	4096u
+#define IPC__RING_CAPACITY_MAX	(1u << 30)
+
+/* Positions: lines are counted modulo 2^30, payload modulo 2^31 lines. */
+#define IPC__RING_U		((UINT64_C(1) << 30) - 1)
+#define IPC__RING_V		((UINT64_C(1) << 31) - 1)
+
+/* What one side says to the other about sleeping. */
+struct ipc__ring_side {
+	_Atomic uint32_t sleep;		/* odd: asleep, wants to be rung */
+	_Atomic uint32_t can;		/* calls membarrier(2) to sleep */
+	_Atomic uint32_t reg;		/* is registered: omits its fence */
+	_Atomic uint32_t life;		/* opened: who is, and how it went */
+	alignas(8) _Atomic uint64_t want;/* sender: the position to ring at */
+	unsigned char	 pad[40];
+};
+
+/* The start of the memory.  All fields little-endian. */
+struct ipc__ring_head {
+	unsigned char	 magic[8];
+	uint32_t	 version;
+	uint32_t	 header;	/* sizeof this */
+	uint32_t	 lines;		/* descriptor lines, a power of two */
+	uint32_t	 payload;	/* payload lines, a power of two */
+	uint32_t	 record;	/* largest record, bytes */
+	uint32_t	 start;		/* of the payload, in lines */
+	alignas(8) uint64_t bytes;	/* all of it */
+	unsigned char	 pad0[24];
+
+	struct ipc__ring_side send;	/* line 1: written by the sender */
+	struct ipc__ring_side recv;	/* line 2: by the receiver */
+	alignas(8) _Atomic uint64_t pos;/* line 3: the receiver's position */
+	unsigned char	 pad1[56];
+	alignas(8) _Atomic uint64_t jump;/* line 4: where a jump leads to */
+	_Atomic uint32_t lines_used;	/* as far as the sender has grown */
+	_Atomic uint32_t payload_used;
+	unsigned char	 pad2[48];
+	unsigned char	 pad3[192];	/* to 512 */
+	unsigned char	 tiny[2048];	/* payload of a ring that is young */
+};
+
+struct ipc__ring_line {
+	alignas(8) _Atomic uint64_t word;
+	union {
+		alignas(8) _Atomic uint64_t cell[IPC__RING_CELLS];
+		unsigned char bytes[IPC__RING_INLINE];
+	} u;
+};
+
+_Static_assert(sizeof(struct ipc__ring_side) == 64, "side");
+_Static_assert(sizeof(struct ipc__ring_head) == 2560, "head");
+_Static_assert(offsetof(struct ipc__ring_head, pos) == 192, "pos");
+_Static_assert(offsetof(struct ipc__ring_head, jump) == 256, "jump");
+_Static_assert(offsetof(struct ipc__ring_head, tiny) == 512, "tiny");
+_Static_assert(sizeof(struct ipc__ring_line) == 64, "line");
+
+/* What a ring needs of its owner. */
+struct ipc__ring_ops {
+	/* Makes these bytes of the memory real: 0, or a negative errno. */
+	int (*populate)(void *owner, size_t offset, size_t size);
+	/* Maps the payload a second time behind itself. */
+	int (*mirror)(void *owner);
+	/* Registers this process for membarrier(2): true if it is. */
+	bool (*registered)(void *owner);
+};
+
+/* Lines whose words wait for the fence of their payload. */
+#define IPC__RING_HELD	32u
+
+struct ipc__ring {
+	struct ipc__ring_head *head;
+	struct ipc__ring_line *line;
+	unsigned char	*payload;
+	struct ipc__ring_side *own, *other;
+	const struct ipc__ring_ops *ops;
+	void		*owner;
+	size_t		 record;
+	uint32_t	 lines, plines;	/* as in the header, checked */
+	bool		 omit;		/* no fence is needed */
+	bool		 mirrored;
+	bool		 lasting;	/* opened: sides come and go */
+	uint32_t	 nap;		/* own->sleep as we wrote it */
+	unsigned	 fences;
+
+	/* Where we are: the line, the cell in it, and what its word says (the
+	 * sender: is to say). */
+	uint64_t	 u;
+	unsigned	 cell;
+	uint64_t	 word;
+	struct ipc__ring_line *at;	/* line u */
+	uint64_t	 v;		/* payload: next to fill, or freed */
+
+	/* The receiver, between peek and release. */
+	unsigned	 cells;		/* 0: nothing was shown */
+	uint64_t	 next_v;
+	unsigned	 run;		/* since it last found nothing */
+	const unsigned char *hint; /* where payload will come next */
+
+	/* The sender. */
+	uint64_t	 next_u;	/* the line after this one, and how */
+	unsigned	 next_end;
+	uint64_t	 tail_u, tail_v;/* the receiver, when we last looked */
+	bool		 empty;
+	uint64_t	 limit_u, limit_v;	/* not to be written */
+	uint64_t	 barrier_u, barrier_v;	/* jumped over what is behind */
+	uint64_t	 jumped_u;	/* where the last jump led to */
+	uint32_t	 grown_u;	/* lines in use */
+	uint32_t	 grown_v;	/* payload lines in use; 0: tiny */
+	uint32_t	 spare;		/* lines kept for the goodbye */
+	bool		 full;		/* until the receiver is at `want' */
+	uint64_t	 want_u, want_v;
+	/* A reservation. */
+	size_t		 room;		/* bytes */
+	bool		 open, turn;	/* is one; goes to line next_u */
+	uint64_t	 at_v;		/* its payload, if it is longer */
+	bool		 wish;		/* payload: larger would be faster */
+	unsigned	 denied;	/* no memory: do not ask every time */
+	/* Held back. */
+	bool		 held;		/* the word of line u */
+	bool		 unfenced;	/* payload was written around the cache */
+	unsigned	 waiting;
+	struct { struct ipc__ring_line *line; uint64_t word; }
+			 wait[IPC__RING_HELD];
+	/* How fast it goes, and how far away the other side is. */
+	struct ipc__pace pace_u, pace_v;
+	struct ipc__distance distance;
+};
+
+static inline uint64_t
+ipc__ring_get(const _Atomic uint64_t *p, memory_order order)
+{
+	return le64toh(atomic_load_explicit(p, order));
+}
+
+static inline void
+ipc__ring_set(_Atomic uint64_t *p, uint64_t v, memory_order order)
+{
+	atomic_store_explicit(p, htole64(v), order);
+}
+
+static inline uint64_t
+ipc__ring_lines(size_t bytes)
+{
+	return (bytes + IPC__RING_LINE - 1) / IPC__RING_LINE;
+}
+
+static inline unsigned
+ipc__ring_cells(size_t bytes)
+{
+	return bytes ? (unsigned)((bytes + 7) / 8) : 1;
+}
+
+/* A line's word: bits 0-5 the tag of the lap, bits 6-7 what comes after the
+ * line, then one byte for each cell. */
+enum { IPC__END_OPEN, IPC__END_NEXT, IPC__END_WRAP, IPC__END_JUMP };
+#define IPC__RING_FAR	58u		/* the cell says where, in the ring */
+#define IPC__RING_NIGH	59u		/* likewise, in head->tiny */
+
+static inline uint64_t
+ipc__ring_tag(const struct ipc__ring *r, uint64_t u)
+{
+	return 1 + ((u & IPC__RING_U) / r->lines & 31);
+}
+
+static inline struct ipc__ring_line *
+ipc__ring_at(const struct ipc__ring *r, uint64_t u)
+{
+	return &r->line[u & (r->lines - 1)];
+}
+
+static inline unsigned
+ipc__ring_code(uint64_t word, unsigned cell)
+{
+	return word >> 8 * (cell + 1) & 0xff;
+}
+
+static inline unsigned
+ipc__ring_end(uint64_t word)
+{
+	return word >> 6 & 3;
+}
+
+/* The receiver's position in one word: 31 bits v, 3 bits cell, 30 bits u. */
+static inline uint64_t
+ipc__ring_pos(uint64_t u, unsigned cell, uint64_t v)
+{
+	return (v & IPC__RING_V) << 33 | (uint64_t)cell << 30 |
+	    (u & IPC__RING_U);
+}
+
+/*
+ * Making and joining
+ */
+
+/* How much memory a ring of this capacity wants, and how much of it must be
+ * there before it is formatted.  capacity 0: the default. */
+size_t	ipc__ring_bytes(uint64_t capacity);
+#define IPC__RING_FIRST	4096u
+/* How many bytes of payload: a power of two, at most `capacity'. */
+uint64_t ipc__ring_payload(uint64_t capacity);
+/* Where the payload begins; it is mapped a second time where it ends. */
+size_t	ipc__ring_start(uint64_t payload);
+
+/* Writes the header of a new ring into zeroed memory. */
+void	ipc__ring_format(void *memory, uint64_t capacity);
+
+/* Checks a header that somebody else wrote, in memory of this size, and says
+ * how many bytes of payload there are: -EPROTO for another layout or version,
+ * -EBADMSG for nonsense.  The header is not looked at again. */
+int	ipc__ring_check(const void *memory, size_t size, uint64_t *payload);
+
+/* Becomes the sender or the receiver (dir) of a checked ring; where an earlier
+ * one has been, it goes on where that one stopped.  -EBADMSG. */
+int	ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload,
+	    int dir, const struct ipc__ring_ops *ops, void *owner);
+
+/*
+ * Moving.  As the operations of a backend; -ENOSPC where there is no more
+ * memory for a record of this size; -EBADMSG: the other side broke the ring.
+ */
+int	ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size);
+int	ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags);
+ssize_t	ipc__ring_send(struct ipc__ring *r, const struct iovec *iov,
+	    int count, unsigned flags);
+void	ipc__ring_publish(struct ipc__ring *r);
+/* Room for a small record more than others get: for the goodbye. */
+void	ipc__ring_stretch(struct ipc__ring *r);
+/* Is there room for a record of the largest size? */
+bool	ipc__ring_roomy(struct ipc__ring *r);
+
+ssize_t	ipc__ring_peek(struct ipc__ring *r, const void **data,
+	    unsigned *flags);
+void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
+void	ipc__ring_free(struct ipc__ring *r);	/* what HOLD kept back */
+
+/*
+ * Sleeping
+ */
+
+/* Would a call get on?  The receiver: is something there; the sender: is there
+ * room for a record.  A broken ring is ready to say so. */
+bool	ipc__ring_ready(struct ipc__ring *r);
+/* We are marked asleep, and nobody has rung. */
+bool	ipc__ring_asleep(const struct ipc__ring *r);
+/* Marks us asleep.  true: the caller must make a barrier in the other side's
+ * process (membarrier(2)) before it looks again. */
+bool	ipc__ring_doze(struct ipc__ring *r);
+void	ipc__ring_rise(struct ipc__ring *r);
+
+bool	ipc__ring_fenced(struct ipc__ring *r, uint32_t *token);
+bool	ipc__ring_due(struct ipc__ring *r);
+/* The bell was rung for that sleeper. */
+void	ipc__ring_rung(struct ipc__ring *r, uint32_t token);
+
+/* After publishing or freeing: does the other side sleep, and want to be rung
+ * now?  Pairs with ipc__ring_doze(). */
+static inline bool
+ipc__ring_sleeper(struct ipc__ring *r, uint32_t *token)
+{
+	if (!r->omit)
+		return ipc__ring_fenced(r, token);
+	atomic_signal_fence(memory_order_seq_cst);
+	*token = atomic_load_explicit(&r->other->sleep, memory_order_relaxed);
+	return le32toh(*token) & 1;
+}
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The receiving side of the ring.  Everything in shared memory is the sender's
+ * to change at any time: each word is loaded once, checked, and then used.  The
+ * layout and the argument why it is sound stand in ring.c.
+ */
+
+#include <errno.h>
+
+#include "error.h"
+#include "ring.h"
+
+/* After this many records in a row, wait this long before the next look. */
+#define LAZY_RUN	16u
+#define LAZY_PAUSES	16u
+
+#define TINY_BYTES	sizeof ((struct ipc__ring_head *)0)->tiny
+
+static int
+ring_broken(const char *what)
+{
+	return ipc__fail(EBADMSG, "the ring is broken: %s", what);
+}
+
+/* The word of our line, or 0 while that is still of an earlier lap. */
+static inline uint64_t
+ring_load_word(struct ipc__ring *r)
+{
+	/* Pairs with the sender's release in ring_show(). */
+	uint64_t word = ipc__ring_get(&r->at->word, memory_order_acquire);
+
+	return (word & 0x3f) == ipc__ring_tag(r, r->u) ? word : 0;
+}
+
+/* To the line that follows by the word of this one. */
+static int
+ring_advance(struct ipc__ring *r)
+{
+	uint64_t lap = r->u & ~(uint64_t)(r->lines - 1), next = r->u + 1;
+
+	switch (ipc__ring_end(r->word)) {
+	case IPC__END_WRAP:
+		next = lap + r->lines;
+		break;
+	case IPC__END_JUMP:
+		next = ipc__ring_get(&r->head->jump, memory_order_relaxed) &
+		    (r->lines - 1);
+		next += lap;
+		if (next <= r->u)
+			return ring_broken("jump");
+		break;
+	default:
+		if (next == lap + r->lines)
+			return ring_broken("line");
+	}
+	r->u = next & IPC__RING_U;
+	r->at = ipc__ring_at(r, r->u);
+	r->cell = 0;
+	r->word = 0;
+	return 0;
+}
+
+/* A cell that says where the payload lies. */
+static ssize_t
+ring_far(struct ipc__ring *r, bool nigh, const void **data)
+{
+	uint64_t cell, v;
+	size_t size, at;
+
+	r->cells = 0;
+	cell = ipc__ring_get(&r->at->u.cell[r->cell], memory_order_relaxed);
+	size = (uint32_t)cell;
+	v = cell >> 32;
+	if (size > r->record || v > IPC__RING_V)
+		return ring_broken("length");
+	r->next_v = v + ipc__ring_lines(size);
+	if (nigh) {
+		at = (size_t)(v * IPC__RING_LINE) & (TINY_BYTES - 1);
+		if (at + size > TINY_BYTES)
+			return ring_broken("place");
+		*data = r->head->tiny + at;
+		r->hint = r->head->tiny + (r->next_v * IPC__RING_LINE &
+		    (TINY_BYTES - 1));
+		r->cells = 1;
+		return (ssize_t)size;
+	}
+	at = (size_t)(v & (r->plines - 1)) * IPC__RING_LINE;
+	if (at + size > (size_t)r->plines * IPC__RING_LINE && !r->mirrored) {
+		if (r->ops->mirror(r->owner) < 0)
+			return ring_broken("no mirror");
+		r->mirrored = true;
+	}
+	*data = r->payload + at;
+	r->hint = r->payload + (r->next_v & (r->plines - 1)) *
+	    IPC__RING_LINE;
+	r->cells = 1;
+	return (ssize_t)size;
+}
+
+/* Nothing is there.  After a run of records the sender is at work on this very
+ * line: whoever looks at once takes it away from under its hands, so that each
+ * record costs the way of a line.  A moment later there are several. */
+static int
+ring_nothing(struct ipc__ring *r)
+{
+	unsigned i;
+
+	if (r->run >= LAZY_RUN)
+		for (i = 0; i < LAZY_PAUSES; i++)
+			ipc__copy_pause();
+	r->run = 0;
+	if (r->hint)
+		__builtin_prefetch(r->hint);
+	return -EAGAIN;
+}
+
+/* What begins at our cell, when the word that we have does not say: 0 or a
+ * negative errno. */
+static int
+ring_find(struct ipc__ring *r, unsigned *code)
+{
+	unsigned tries;
+	int rc;
+
+	for (tries = 0; tries < 2; tries++) {
+		r->word = ring_load_word(r);
+		if (r->word == 0)
+			return ring_nothing(r);
+		if (r->cell < IPC__RING_CELLS) {
+			*code = ipc__ring_code(r->word, r->cell);
+			if (*code != 0)
+				return 0;
+		}
+		if (ipc__ring_end(r->word) == IPC__END_OPEN)
+			return ring_nothing(r);
+		rc = ring_advance(r);
+		if (rc < 0)
+			return rc;
+	}
+	return ring_broken("empty line");
+}
+
+ssize_t
+ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
+{
+	unsigned code = 0, size;
+	int rc;
+
+	if (r->cell < IPC__RING_CELLS)
+		code = ipc__ring_code(r->word, r->cell);
+	if (code == 0) {
+		rc = ring_find(r, &code);
+		if (rc < 0)
+			return rc;
+	}
+	*flags = (code & 0x40 ? IPC__MORE : 0) |
+	    (code & 0x80 ? IPC__CONTROL : 0);
+	size = (code & 0x3f) - 1;
+	if (size > IPC__RING_INLINE) {
+		code &= 0x3f;
+		if (code != IPC__RING_FAR && code != IPC__RING_NIGH)
+			return ring_broken("code");
+		return ring_far(r, code == IPC__RING_NIGH, data);
+	}
+	if (r->cell + ipc__ring_cells(size) > IPC__RING_CELLS)
+		return ring_broken("cells");
+	r->cells = ipc__ring_cells(size);
+	r->next_v = r->v;
+	*data = &r->at->u.cell[r->cell];
+	return (ssize_t)size;
+}
+
+void
+ipc__ring_free(struct ipc__ring *r)
+{
+	/* Release: our reads of what we give back are over.  Pairs with the
+	 * sender's acquire in ring_load_pos(). */
+	ipc__ring_set(&r->head->pos, ipc__ring_pos(r->u, r->cell, r->v),
+	    memory_order_release);
+}
+
+void
+ipc__ring_release(struct ipc__ring *r, unsigned flags)
+{
+	if (r->cells == 0)
+		return;
+	r->cell += r->cells;
+	r->cells = 0;
+	r->run++;
+	r->v = r->next_v & IPC__RING_V;
+	if (ipc__ring_end(r->word) != IPC__END_OPEN &&
+	    (r->cell >= IPC__RING_CELLS ||
+	    ipc__ring_code(r->word, r->cell) == 0))
+		/* A bad jump shows again at the next peek. */
+		(void)ring_advance(r);
+	if (!(flags & IPC__HOLD))
+		ipc__ring_free(r);
+}
+
+/* The sender sleeps: have we given back as much as it wants, or everything? */
+bool
+ipc__ring_due(struct ipc__ring *r)
+{
+	uint64_t want = ipc__ring_get(&r->other->want, memory_order_relaxed);
+	const void *data;
+	unsigned flags;
+	ssize_t rc;
+
+	if (((r->u - want) & IPC__RING_U) <= IPC__RING_U / 2 &&
+	    ((r->v - (want >> 33)) & IPC__RING_V) <= IPC__RING_V / 2)
+		return true;
+	rc = ipc__ring_peek(r, &data, &flags);
+	r->cells = 0;
+	return rc < 0;
+}

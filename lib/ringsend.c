@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The sending side of the ring: finding room, growing, showing records.  The
+ * layout and the argument why it is sound stand in ring.c.
+ *
+ * Lines and payload are both counted by positions that only grow; where a
+ * position lies in memory is its remainder by the full size.  Of that size only
+ * the first `grown' lines are in use: behind them the position skips to the
+ * next lap.  When the ring is full and may grow, the position jumps ahead to
+ * memory that was never used, in the same lap, over what is still unread; the
+ * barrier then stands for the receiver's position until that has come past it.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "ring.h"
+
+#define TINY_LINES	(sizeof ((struct ipc__ring_head *)0)->tiny / \
+			    IPC__RING_LINE)
+#define FIRST_LINES	1024u	/* of the main payload */
+#define GROWTH		8u
+#define DENIALS		1024u
+/* What makes a ring grow before it is full: bytes and lines per microsecond. */
+#define FAST_BYTES	1000u
+#define FAST_LINES	8u
+
+/* Where the next record's word stands. */
+static inline uint64_t
+ring_head_u(const struct ipc__ring *r)
+{
+	return ipc__ring_end(r->word) ? r->next_u : r->u;
+}
+
+static inline unsigned
+ring_head_cell(const struct ipc__ring *r)
+{
+	return ipc__ring_end(r->word) ? 0 : r->cell;
+}
+
+/* Loads the receiver's position; now and then with the clock beside it, as its
+ * line has just come from the other core. */
+static uint64_t
+ring_load_pos(struct ipc__ring *r)
+{
+	uint64_t from, pos, was;
+
+	was = ipc__ring_pos(r->tail_u, 0, r->tail_v);
+	if (!ipc__distance_due(&r->distance))
+		return ipc__ring_get(&r->head->pos, memory_order_acquire);
+	from = ipc__copy_clock();
+	pos = ipc__ring_get(&r->head->pos, memory_order_acquire);
+	from = ipc__copy_clock() - from;
+	if ((pos ^ was) >> 33 || (pos ^ was) << 34)
+		ipc__distance_note(&r->distance, from);
+	return pos;
+}
+
+static int
+ring_look(struct ipc__ring *r)
+{
+	uint64_t head = ring_head_u(r), pos = ring_load_pos(r), bu, bv, size;
+
+	bu = (head - pos) & IPC__RING_U;
+	bv = (r->v - (pos >> 33)) & IPC__RING_V;
+	if (bu > 2 * (uint64_t)r->lines ||
+	    bv > 2 * (uint64_t)r->plines + TINY_LINES)
+		return ipc__fail(EBADMSG, "the ring is broken: position");
+	r->tail_u = head - bu;
+	r->tail_v = r->v - bv;
+	r->empty = bu == 0 && (pos >> 30 & 7) == ring_head_cell(r);
+	r->limit_u = r->lines + (r->tail_u < r->barrier_u ? r->barrier_u :
+	    r->tail_u);
+	size = r->grown_v ? r->plines : TINY_LINES;
+	r->limit_v = size + (r->tail_v < r->barrier_v ? r->barrier_v :
+	    r->tail_v);
+	return 0;
+}
+
+/* The line after this one by the plain rule. */
+static inline void
+ring_follow(struct ipc__ring *r)
+{
+	if ((r->u & (r->lines - 1)) + 1 < r->grown_u) {
+		r->next_u = r->u + 1;
+		r->next_end = IPC__END_NEXT;
+	} else {
+		r->next_u = (r->u | (r->lines - 1)) + 1;
+		r->next_end = IPC__END_WRAP;
+	}
+}
+
+static inline uint64_t
+ring_later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* It is full: until the receiver has made room for a record, and, where it was
+ * lines that were missing, freed a fourth of them; so a sender that is woken
+ * finds something to do. */
+static int
+ring_full(struct ipc__ring *r, bool of_lines)
+{
+	uint64_t need = ipc__ring_lines(r->record);
+
+	r->full = true;
+	if (!ipc__ring_end(r->word))
+		ring_follow(r);
+	r->want_u = ring_later(r->tail_u + (of_lines ? r->grown_u / 4 : 0),
+	    r->next_u + r->spare + 1 - r->lines);
+	if (r->mirrored && r->grown_v == r->plines)
+		r->want_v = ring_later(r->tail_v, r->v + need - r->plines);
+	else
+		r->want_v = r->tail_v + (of_lines ? 0 :
+		    (r->grown_v ? r->grown_v : TINY_LINES) / 2);
+	return -EAGAIN;
+}
+
+static int
+ring_relieve(struct ipc__ring *r)
+{
+	int rc = ring_look(r);
+
+	if (rc < 0)
+		return rc;
+	if (!r->empty && (r->tail_u < r->want_u || r->tail_v < r->want_v))
+		return -EAGAIN;
+	r->full = false;
+	return 0;
+}
+
+/*
+ * Descriptor lines
+ */
+
+static bool
+ring_grow_lines(struct ipc__ring *r)
+{
+	size_t from, to;
+	uint32_t n;
+
+	if (r->denied > 0) {
+		r->denied--;
+		return false;
+	}
+	/* Up to the end of a page: 24 lines and then 64 on each. */
+	n = (r->grown_u * GROWTH + 40 + 63) / 64 * 64 - 40;
+	if (n > r->lines)
+		n = r->lines;
+	from = sizeof *r->head + (size_t)r->grown_u * IPC__RING_LINE;
+	to = sizeof *r->head + (size_t)n * IPC__RING_LINE;
+	if (r->ops->populate(r->owner, from, to - from) < 0) {
+		r->denied = DENIALS;
+		return false;
+	}
+	r->grown_u = n;
+	atomic_store_explicit(&r->head->lines_used, htole32(n),
+	    memory_order_relaxed);
+	return true;
+}
+
+static inline void
+ring_show(struct ipc__ring *r)
+{
+	/* Pairs with the receiver's acquire in ring_load_word(). */
+	ipc__ring_set(&r->at->word, r->word, memory_order_release);
+	r->held = false;
+}
+
+/* Closes the line with a jump, now: from here on the limit is that of the place
+ * it leads to, and may not be used for any other. */
+static void
+ring_jump(struct ipc__ring *r, uint64_t lap, uint64_t to)
+{
+	r->barrier_u = lap;
+	r->limit_u = lap + r->lines;
+	r->next_u = r->jumped_u = lap + to;
+	r->word |= (uint64_t)IPC__END_JUMP << 6;
+	ipc__ring_set(&r->head->jump, r->next_u & IPC__RING_U,
+	    memory_order_relaxed);
+	if (!r->held)
+		ring_show(r);
+}
+
+/* There is no free line in the lap's way: into new ones. */
+static bool
+ring_turn_grown(struct ipc__ring *r)
+{
+	uint64_t index = r->u & (r->lines - 1), old = r->grown_u;
+
+	if (old == r->lines || (index + 1 != old && r->tail_u < r->jumped_u) ||
+	    !ring_grow_lines(r))
+		return false;
+	ring_follow(r);
+	if (index + 1 != old)
+		ring_jump(r, r->u - index, old);
+	return true;
+}
+
+/* Decides which line follows the current one. */
+static int
+ring_turn(struct ipc__ring *r)
+{
+	int rc;
+
+	if ((r->u & (r->lines - 1)) + 1 == r->grown_u &&
+	    r->grown_u < r->lines &&
+	    ipc__pace_fast(&r->pace_u, r->grown_u, FAST_LINES))
+		ring_grow_lines(r);
+	ring_follow(r);
+	if (r->next_u + r->spare < r->limit_u)
+		return 0;
+	rc = ring_look(r);
+	if (rc < 0)
+		return rc;
+	if (r->next_u + r->spare < r->limit_u || ring_turn_grown(r))
+		return 0;
+	return ring_full(r, true);
+}
+
+/* If another record like this one would not fit behind it, the line is closed
+ * with it: the next record then touches one line, not two. */
+static inline void
+ring_foresee(struct ipc__ring *r, unsigned cells)
+{
+	if (r->cell + cells <= IPC__RING_CELLS)
+		return;
+	if (r->grown_u < r->lines &&
+	    (r->u & (r->lines - 1)) + 1 == r->grown_u)
+		return;
+	ring_follow(r);
+	if (r->next_u + r->spare < r->limit_u)
+		r->word |= (uint64_t)r->next_end << 6;
+}
+
+/*
+ * Payload
+ */
+
+/* Finds room in what there is. */
+static bool
+ring_fit(struct ipc__ring *r, uint64_t need)
+{
+	uint64_t size = r->grown_v ? r->plines : TINY_LINES;
+	uint64_t used = r->grown_v ? r->grown_v : TINY_LINES;
+	uint64_t index = r->v & (size - 1), start = r->v;
+
+	if (need > used)
+		return false;
+	if (index + need > used && !(r->mirrored && used == size)) {
+		start = r->v - index + size;
+		if (r->grown_v < r->plines &&
+		    ipc__pace_fast(&r->pace_v, used, FAST_BYTES /
+		    IPC__RING_LINE))
+			r->wish = true;
+		if (r->wish)
+			return false;
+		if (r->empty) {
+			/* Nothing is unread: all of it is free. */
+			r->v = start;
+			r->limit_v = start + size;
+		}
+	}
+	r->at_v = start;
+	return start + need <= r->limit_v;
+}
+
+/* How far to grow so that this fits behind what is in use; 0: it can not. */
+static uint64_t
+ring_growth(const struct ipc__ring *r, uint64_t behind)
+{
+	uint64_t n = r->grown_v ? (uint64_t)r->grown_v * GROWTH : FIRST_LINES;
+
+	while (n < behind)
+		n *= 2;
+	if (n > r->plines)
+		n = r->plines;
+	return n < behind ? 0 : n;
+}
+
+static int
+ring_populate(struct ipc__ring *r, uint64_t lines)
+{
+	size_t start = (size_t)(r->payload - (unsigned char *)r->head);
+	int rc;
+
+	if (r->denied > 0) {
+		r->denied--;
+		return ipc__fail(ENOSPC, "no memory for the ring to grow");
+	}
+	rc = r->ops->populate(r->owner,
+	    start + (size_t)r->grown_v * IPC__RING_LINE,
+	    (size_t)(lines - r->grown_v) * IPC__RING_LINE);
+	if (rc < 0) {
+		r->denied = DENIALS;
+		return rc;
+	}
+	r->grown_v = (uint32_t)lines;
+	atomic_store_explicit(&r->head->payload_used,
+	    htole32((uint32_t)lines), memory_order_relaxed);
+	if (lines == r->plines && r->ops->mirror(r->owner) == 0)
+		r->mirrored = true;
+	return 0;
+}
+
+/* Grows, and finds room there: 0, -EAGAIN where that is no help now, or why
+ * there is no more memory. */
+static int
+ring_place_grown(struct ipc__ring *r, uint64_t need)
+{
+	uint64_t old = r->grown_v, index, start, n;
+	int rc;
+
+	if (old == r->plines)
+		return -EAGAIN;
+	index = r->v & (r->plines - 1);
+	start = r->v;
+	if (old == 0) {
+		start = (r->v + r->plines - 1) / r->plines * r->plines;
+		index = 0;
+	} else if (r->v + need > r->limit_v) {
+		start = r->v - index + old;
+		index = old;
+	}
+	n = ring_growth(r, index + need);
+	if (n == 0)
+		return -EAGAIN;
+	rc = ring_populate(r, n);
+	if (rc < 0)
+		return rc;
+	if (start != r->v || old == 0) {
+		r->barrier_v = start - (start & (r->plines - 1));
+		r->limit_v = r->barrier_v + r->plines;
+	}
+	r->at_v = r->v = start;
+	return 0;
+}
+
+static int
+ring_place(struct ipc__ring *r, uint64_t need)
+{
+	int rc;
+
+	if (ring_fit(r, need))
+		return 0;
+	rc = ring_look(r);
+	if (rc < 0)
+		return rc;
+	if (!r->wish && ring_fit(r, need))
+		return 0;
+	rc = ring_place_grown(r, need);
+	if (rc == 0)
+		goto out;
+	/* Memory is short, or growing does not help: with what there is. */
+	r->wish = false;
+	if (ring_fit(r, need))
+		return 0;
+	if (rc == -EAGAIN || need <= (r->grown_v ? r->grown_v : TINY_LINES))
+		rc = ring_full(r, false);
+out:
+	r->wish = false;
+	return rc;
+}
+
+/*
+ * Records
+ */
+
+int
+ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
+{
+	struct ipc__ring_line *line = r->at;
+	unsigned cells;
+	int rc;
+
+	r->open = false;
+	if (size > r->record)
+		return ipc__fail(EMSGSIZE, "%zu bytes do not fit into a record "
+		    "of %zu of this ring", size, r->record);
+	if (r->full && (rc = ring_relieve(r)) < 0)
+		return rc;
+	cells = size <= IPC__RING_INLINE ? ipc__ring_cells(size) : 1;
+	r->turn = false;
+	if (ipc__ring_end(r->word) || r->cell + cells > IPC__RING_CELLS) {
+		if (!ipc__ring_end(r->word) && (rc = ring_turn(r)) < 0)
+			return rc;
+		r->turn = true;
+		line = ipc__ring_at(r, r->next_u);
+	}
+	if (size <= IPC__RING_INLINE) {
+		*data = &line->u.cell[r->turn ? 0 : r->cell];
+	} else {
+		rc = ring_place(r, ipc__ring_lines(size));
+		if (rc < 0)
+			return rc;
+		*data = r->grown_v ? r->payload +
+		    (r->at_v & (r->plines - 1)) * IPC__RING_LINE :
+		    r->head->tiny + (r->at_v & (TINY_LINES - 1)) *
+		    IPC__RING_LINE;
+	}
+	r->room = size;
+	r->open = true;
+	return 0;
+}
+
+/* Payload that went around the cache is fenced, and what waited for that is
+ * shown, oldest first. */
+static void
+ring_flush(struct ipc__ring *r)
+{
+	unsigned i;
+
+	if (r->unfenced)
+		ipc__copy_fence();
+	r->unfenced = false;
+	for (i = 0; i < r->waiting; i++)
+		ipc__ring_set(&r->wait[i].line->word, r->wait[i].word,
+		    memory_order_release);
+	r->waiting = 0;
+}
+
+/* The current line is full: closes it, and goes to the next. */
+static void
+ring_advance(struct ipc__ring *r)
+{
+	bool shown = ipc__ring_end(r->word) && !r->held;
+
+	if (!ipc__ring_end(r->word))
+		r->word |= (uint64_t)r->next_end << 6;
+	if (!shown && (r->unfenced || r->waiting)) {
+		r->wait[r->waiting].line = r->at;
+		r->wait[r->waiting].word = r->word;
+		if (++r->waiting == IPC__RING_HELD)
+			ring_flush(r);
+	} else if (!shown) {
+		ring_show(r);
+	}
+	r->held = false;
+	r->u = r->next_u;
+	r->at = ipc__ring_at(r, r->u);
+	r->cell = 0;
+	r->word = ipc__ring_tag(r, r->u);
+}
+
+/* Notes a record in the word of our line, and shows it or holds it back. */
+static inline void
+ring_append(struct ipc__ring *r, unsigned code, unsigned cells,
+    unsigned flags)
+{
+	code |= (flags & IPC__MORE ? 0x40u : 0) |
+	    (flags & IPC__CONTROL ? 0x80u : 0);
+	r->word |= (uint64_t)code << 8 * (r->cell + 1);
+	r->cell += cells;
+	r->open = r->empty = false;
+	ring_foresee(r, cells);
+	r->held = true;
+	if (flags & IPC__HOLD)
+		return;
+	if (r->unfenced || r->waiting)
+		ring_flush(r);
+	ring_show(r);
+}
+
+int
+ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
+{
+	unsigned code;
+
+	if (!r->open || size > r->room)
+		return -EINVAL;
+	if (r->turn)
+		ring_advance(r);
+	if (r->room <= IPC__RING_INLINE) {
+		ring_append(r, (unsigned)size + 1, ipc__ring_cells(size),
+		    flags);
+		return 0;
+	}
+	code = r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH;
+	ipc__ring_set(&r->at->u.cell[r->cell],
+	    (r->at_v & IPC__RING_V) << 32 | size, memory_order_relaxed);
+	r->v = r->at_v + ipc__ring_lines(size);
+	ring_append(r, code, 1, flags);
+	return 0;
+}
+
+void
+ipc__ring_publish(struct ipc__ring *r)
+{
+	if (r->unfenced || r->waiting)
+		ring_flush(r);
+	if (r->held)
+		ring_show(r);
+}
+
+/* Around the cache, if the other side is far and it is enough to pay. */
+static void
+ring_gather(struct ipc__ring *r, unsigned char *to, const struct iovec *iov,
+    int count, bool around)
+{
+	size_t n;
+	int i;
+
+	for (i = 0; i < count; to += n, i++) {
+		n = iov[i].iov_len;
+		if (around)
+			ipc__copy_around(to, iov[i].iov_base, n);
+		else if (n <= 64)
+			ipc__copy_small(to, iov[i].iov_base, n);
+		else
+			memcpy(to, iov[i].iov_base, n);
+	}
+	r->unfenced |= around;
+}
+
+static ssize_t
+ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
+    unsigned flags)
+{
+	size_t size = 0, worth;
+	void *data;
+	int i, rc;
+
+	for (i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	rc = ipc__ring_reserve(r, &data, size);
+	if (rc < 0)
+		return rc;
+	worth = flags & IPC__HOLD || r->held ? IPC__COPY_BATCH :
+	    IPC__COPY_ALONE;
+	ring_gather(r, data, iov, count, r->distance.far && size >= worth);
+	rc = ipc__ring_commit(r, size, flags);
+	return rc < 0 ? rc : (ssize_t)size;
+}
+
+ssize_t
+ipc__ring_send(struct ipc__ring *r, const struct iovec *iov, int count,
+    unsigned flags)
+{
+	unsigned cells;
+	size_t size;
+
+	if (count != 1 || (size = iov->iov_len) > IPC__RING_INLINE || r->full)
+		return ring_send_any(r, iov, count, flags);
+	/* The short way for small messages: into this line, or into the next
+	 * one if that is known to be free. */
+	cells = ipc__ring_cells(size);
+	if (ipc__ring_end(r->word))
+		ring_advance(r);
+	else if (r->cell + cells > IPC__RING_CELLS)
+		return ring_send_any(r, iov, count, flags);
+	ipc__copy_small(&r->at->u.cell[r->cell], iov->iov_base, size);
+	ring_append(r, (unsigned)size + 1, cells, flags);
+	return (ssize_t)size;
+}
+
+void
+ipc__ring_stretch(struct ipc__ring *r)
+{
+	r->spare = 0;
+	r->full = false;
+}
+
+bool
+ipc__ring_roomy(struct ipc__ring *r)
+{
+	void *data;
+	int rc;
+
+	/* A commit never waits. */
+	if (r->open)
+		return true;
+	if (r->full) {
+		rc = ring_relieve(r);
+		if (rc < 0)
+			return rc != -EAGAIN;
+	}
+	/* Growing would make room; that is left to the send itself. */
+	if (r->grown_v < r->plines && r->grown_u < r->lines && r->denied == 0)
+		return true;
+	rc = ipc__ring_reserve(r, &data, r->record);
+	r->open = false;
+	return rc != -EAGAIN;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Rings in shared memory: the operations that all the mechanisms share.
+ *
+ * The bells are two eventfds, one that wakes the receiver and one that wakes
+ * the sender.  A bell that was rung stays lit until its owner arms it again, so
+ * whoever polls it misses nothing; it is armed only by one who found nothing.
+ * Nothing takes a mark of sleep back but the ring: a mark too many costs one
+ * bell too many, and never a wait.
+ */
+
+#include <sys/eventfd.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "barrier.h"
+#include "error.h"
+#include "shm.h"
+
+static inline struct ipc__shm *
+shm_state(const struct ipc__half *h)
+{
+	return (struct ipc__shm *)(void *)(uintptr_t)h->state;
+}
+
+static inline int
+shm_own_bell(const struct ipc__half *h)
+{
+	return shm_state(h)->map->bell[h->dir == IPC_SEND];
+}
+
+/*
+ * Joining and leaving
+ */
+
+static const struct ipc__ring_ops shm_ring_ops = {
+	.populate	= ipc__shm_populate,
+	.mirror		= ipc__shm_mirror,
+	.registered	= ipc__shm_registered
+};
+
+int
+ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
+{
+	struct ipc__shm *s = shm_state(h);
+	struct ipc__ring *r = &s->ring;
+	int rc;
+
+	rc = ipc__ring_join(r, map->base, map->payload, h->dir,
+	    &shm_ring_ops, map);
+	if (rc < 0)
+		return rc;
+	/* `can' is for ever: the other side may have left its fences out on
+	 * the strength of it. */
+	if (ipc__barrier_can())
+		atomic_store_explicit(&r->own->can, htole32(1),
+		    memory_order_relaxed);
+	else if (atomic_load_explicit(&r->own->can, memory_order_relaxed))
+		return ipc__fail(EOPNOTSUPP, "this ring relies on "
+		    "membarrier(2), which this process may not call");
+	s->map = map;
+	h->fd = -1;
+	h->record = r->record;
+	h->capacity = (size_t)map->payload;
+	return 0;
+}
+
+static int
+shm_bells(struct ipc__shm_map *map)
+{
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		map->bell[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (map->bell[i] < 0)
+			return ipc__fail_sys("eventfd");
+	}
+	return 0;
+}
+
+int
+ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
+    struct ipc__shm_map *map)
+{
+	int rc;
+
+	rc = shm_bells(map);
+	if (rc < 0)
+		goto fail;
+	rc = ipc__shm_join(a, map);
+	if (rc < 0)
+		goto fail;
+	rc = ipc__shm_join(b, map);
+	if (rc < 0)
+		goto fail;
+	atomic_store_explicit(&map->refs, 2, memory_order_relaxed);
+	return 0;
+fail:
+	ipc__shm_unref(map);
+	return rc;
+}
+
+void
+ipc__shm_close(struct ipc__half *h, bool clean)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	(void)clean;
+	if (s->map)
+		ipc__shm_unref(s->map);
+	s->map = NULL;
+}
+
+/*
+ * Moving
+ */
+
+static void
+shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	/* Full means lit, which is all that is wanted. */
+	do
+		n = write(bell, &one, sizeof one);
+	while (n < 0 && errno == EINTR);
+	ipc__ring_rung(&s->ring, token);
+}
+
+/* After the receiver was shown something. */
+static inline void
+shm_wake_receiver(struct ipc__shm *s)
+{
+	uint32_t token;
+
+	if (ipc__ring_sleeper(&s->ring, &token))
+		shm_ring_bell(s, s->map->bell[0], token);
+}
+
+static inline void
+shm_wake_sender(struct ipc__shm *s)
+{
+	uint32_t token;
+
+	if (ipc__ring_sleeper(&s->ring, &token) && ipc__ring_due(&s->ring))
+		shm_ring_bell(s, s->map->bell[1], token);
+}
+
+int
+ipc__shm_reserve(struct ipc__half *h, void **data, size_t size)
+{
+	return ipc__ring_reserve(&shm_state(h)->ring, data, size);
+}
+
+int
+ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags)
+{
+	struct ipc__shm *s = shm_state(h);
+	int rc;
+
+	rc = ipc__ring_commit(&s->ring, size, flags);
+	if (rc == 0 && !(flags & IPC__HOLD))
+		shm_wake_receiver(s);
+	return rc;
+}
+
+ssize_t
+ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
+    const struct ipc__aside *aside)
+{
+	struct ipc__shm *s = shm_state(h);
+	unsigned flags = aside ? aside->flags : 0;
+	ssize_t rc;
+
+	rc = ipc__ring_send(&s->ring, iov, count, flags);
+	if (rc >= 0 && !(flags & IPC__HOLD))
+		shm_wake_receiver(s);
+	return rc;
+}
+
+ssize_t
+ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
+{
+	return ipc__ring_peek(&shm_state(h)->ring, data, flags);
+}
+
+void
+ipc__shm_release(struct ipc__half *h, unsigned flags)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	ipc__ring_release(&s->ring, flags);
+	if (!(flags & IPC__HOLD))
+		shm_wake_sender(s);
+}
+
+void
+ipc__shm_publish(struct ipc__half *h, int dir)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	if (dir == IPC_SEND) {
+		ipc__ring_publish(&s->ring);
+		shm_wake_receiver(s);
+	} else {
+		ipc__ring_free(&s->ring);
+		shm_wake_sender(s);
+	}
+}
+
+/*
+ * Waiting
+ */
+
+int
+ipc__shm_watch(const struct ipc__half *h, int dir, struct pollfd *fds)
+{
+	if (dir != h->dir)
+		return 0;
+	fds[0].fd = shm_own_bell(h);
+	fds[0].events = POLLIN;
+	fds[0].revents = 0;
+	return 1;
+}
+
+/* Puts our bell out, marks us asleep, and looks once more. */
+static bool
+shm_doze(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+	uint64_t count;
+
+	while (read(shm_own_bell(h), &count, sizeof count) < 0 &&
+	    errno == EINTR)
+		;
+	s->lit = false;
+	if (ipc__ring_doze(&s->ring) && ipc__barrier() < 0)
+		return false;
+	return !ipc__ring_ready(&s->ring);
+}
+
+int
+ipc__shm_arm(struct ipc__half *h, int dir)
+{
+	struct ipc__shm *s = shm_state(h);
+	const uint64_t one = 1;
+
+	if (dir != h->dir)
+		return 0;
+	if (dir == IPC_SEND && s->ring.held)
+		ipc__shm_publish(h, dir);
+	/* Still asleep: it is being rung if something came. */
+	if (ipc__ring_asleep(&s->ring))
+		return ipc__ring_ready(&s->ring);
+	if (s->ring.nap & 1)
+		s->lit = true;
+	if (!ipc__ring_ready(&s->ring) && shm_doze(h))
+		return 0;
+	ipc__ring_rise(&s->ring);
+	/* Something is there: whoever only polls must see it. */
+	if (!s->lit && write(shm_own_bell(h), &one, sizeof one) > 0)
+		s->lit = true;
+	return 1;
+}
+
+void
+ipc__shm_stretch(struct ipc__half *h, size_t more)
+{
+	(void)more;
+	ipc__ring_stretch(&shm_state(h)->ring);
+}

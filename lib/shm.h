@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the shared-memory mechanisms share: mapping, growing, bells, sleeping.
+ * sysvshm, posixshm, memfd and mmap differ only in how the memory is had, and
+ * have most of their table from here.
+ */
+#ifndef IPC_LIB_SHM_H
+#define IPC_LIB_SHM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "ring.h"
+
+/* One piece of shared memory in this process, used by one end or by both. */
+struct ipc__shm_map {
+	_Atomic unsigned refs;
+	unsigned char	*base;
+	size_t		 span;		/* address space */
+	size_t		 bytes;		/* of memory */
+	uint64_t	 payload;
+	int		 mem;		/* a file descriptor, or -1 */
+	int		 id;		/* of a System V segment, or -1 */
+	bool		 sync;		/* on disk before a send returns */
+	_Atomic bool	 mirrored;
+	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the
+					   sender */
+};
+
+/* The state behind a half. */
+struct ipc__shm {
+	struct ipc__ring ring;
+	struct ipc__shm_map *map;
+	bool		 lit;		/* our bell is readable, for sure */
+};
+
+/* A map with nothing in it yet; ipc__shm_unref() frees it, and closes what it
+ * holds. */
+struct ipc__shm_map *ipc__shm_map_new(void);
+void	ipc__shm_unref(struct ipc__shm_map *map);
+
+/* Sizes a new, empty file, makes its first page real, maps and formats it. */
+int	ipc__shm_make_file(struct ipc__shm_map *map, uint64_t capacity);
+/* Attaches and formats a new segment; map->payload and the rest are set. */
+int	ipc__shm_make_segment(struct ipc__shm_map *map);
+/* Maps a ring that is in a file, or in a segment, and checks it. */
+int	ipc__shm_map_file(struct ipc__shm_map *map, uint64_t payload);
+int	ipc__shm_map_segment(struct ipc__shm_map *map, uint64_t payload);
+
+/* For struct ipc__ring_ops: the owner is the map. */
+int	ipc__shm_populate(void *owner, size_t offset, size_t size);
+int	ipc__shm_mirror(void *owner);
+bool	ipc__shm_registered(void *owner);
+
+/* Both ends of a link over a formatted map, which is consumed. */
+int	ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
+	    struct ipc__shm_map *map);
+/* One end of it; the half then holds the map. */
+int	ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map);
+
+/* The operations, where they are the same for all. */
+int	ipc__shm_give(struct ipc__half *h, struct ipc__ticket *t);
+/* check: of the descriptor, before it is mapped; NULL: a segment's id. */
+int	ipc__shm_take(struct ipc__half *h, struct ipc__ticket *t,
+	    int (*check)(int fd));
+ssize_t	ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
+	    const struct ipc__aside *aside);
+int	ipc__shm_reserve(struct ipc__half *h, void **data, size_t size);
+int	ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags);
+ssize_t	ipc__shm_peek(struct ipc__half *h, const void **data,
+	    unsigned *flags);
+void	ipc__shm_release(struct ipc__half *h, unsigned flags);
+void	ipc__shm_publish(struct ipc__half *h, int dir);
+int	ipc__shm_watch(const struct ipc__half *h, int dir,
+	    struct pollfd *fds);
+int	ipc__shm_arm(struct ipc__half *h, int dir);
+void	ipc__shm_stretch(struct ipc__half *h, size_t more);
+void	ipc__shm_close(struct ipc__half *h, bool clean);
+
+/* The option keys that every ring honours: pairs, and what sessions add. */
+#define IPC__SHM_KEYS	(1u << IPC__KEY_BOUNDARY | 1u << IPC__KEY_DUPLEX | \
+    1u << IPC__KEY_CAPACITY | 1u << IPC__KEY_MAX_MESSAGE | \
+    1u << IPC__KEY_WAIT | 1u << IPC__KEY_LATEST | 1u << IPC__KEY_THREADS)
+#define IPC__SHM_SESSION_KEYS	(IPC__SHM_KEYS | 1u << IPC__KEY_MODE | \
+    1u << IPC__KEY_UID | 1u << IPC__KEY_GID | 1u << IPC__KEY_ALLOW_UID | \
+    1u << IPC__KEY_ALLOW_GID | 1u << IPC__KEY_AT | 1u << IPC__KEY_BACKLOG)
+
+#define IPC__SHM_CAPS	(IPC_CAP_DUPLEX | IPC_CAP_MESSAGE | IPC_CAP_STREAM | \
+    IPC_CAP_LARGE | IPC_CAP_RELIABLE | IPC_CAP_END | IPC_CAP_DEATH | \
+    IPC_CAP_DELIVERS | IPC_CAP_FD | IPC_CAP_FDS | IPC_CAP_PEER | \
+    IPC_CAP_INPLACE | IPC_CAP_HALF)
+
+#define IPC__SHM_TRAITS	(IPC__FLAGS | IPC__LIFE | IPC__SILENT | IPC__SPINS)
+
+#endif

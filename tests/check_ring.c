@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The ring by itself, in plain memory: what goes in comes out, over all its
+ * growing, jumping and wrapping; a side that is replaced goes on where the
+ * earlier one stopped; and memory that somebody scribbles over breaks the ring
+ * and nothing else.
+ */
+
+#include <sys/mman.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include <ipc/error.h>
+
+#include "ring.h"
+
+#define GUARD	4096u
+
+/* A ring, its memory between guards, and what is in it by our own account. */
+struct bench {
+	unsigned char	*memory, *base;
+	size_t		 bytes;
+	uint64_t	 payload;
+	struct ipc__ring send, recv;
+	bool		 poor;		/* there is no more */
+	bool		 mirrors;	/* can be mapped twice */
+	uint64_t	 in, out;	/* messages */
+};
+
+#define SPAN(b)	((b)->bytes + (b)->payload + 2 * GUARD)
+
+static uint64_t seed = 42;
+static volatile unsigned sink;
+
+static uint64_t
+dice(uint64_t sides)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed % sides;
+}
+
+static int
+bench_populate(void *owner, size_t offset, size_t size)
+{
+	struct bench *b = owner;
+
+	ck_assert_uint_le(offset + size, b->bytes);
+	return b->poor ? -ENOSPC : 0;
+}
+
+static int
+bench_mirror(void *owner)
+{
+	struct bench *b = owner;
+	unsigned char *from = b->base + ipc__ring_start(b->payload);
+
+	if (!b->mirrors)
+		return -EINVAL;
+	return mremap(from, 0, b->payload, MREMAP_MAYMOVE | MREMAP_FIXED,
+	    from + b->payload) == MAP_FAILED ? -errno : 0;
+}
+
+static bool
+bench_registered(void *owner)
+{
+	(void)owner;
+	return false;
+}
+
+static const struct ipc__ring_ops bench_ops = {
+	.populate = bench_populate,
+	.mirror = bench_mirror,
+	.registered = bench_registered
+};
+
+static int
+bench_join(struct bench *b, int dir)
+{
+	struct ipc__ring *r = dir == IPC_SEND ? &b->send : &b->recv;
+
+	return ipc__ring_join(r, b->base, b->payload, dir, &bench_ops, b);
+}
+
+static void
+bench_open(struct bench *b, uint64_t capacity)
+{
+	memset(b, 0, sizeof *b);
+	b->payload = ipc__ring_payload(capacity);
+	b->bytes = ipc__ring_bytes(capacity);
+	b->mirrors = dice(2);
+	b->memory = mmap(NULL, SPAN(b), PROT_READ | PROT_WRITE, MAP_SHARED |
+	    MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ck_assert_ptr_ne(b->memory, MAP_FAILED);
+	memset(b->memory, 0xa5, GUARD);
+	memset(b->memory + SPAN(b) - GUARD, 0xa5, GUARD);
+	memset(b->memory + GUARD + b->bytes, 0xa5, b->payload);
+	b->base = b->memory + GUARD;
+	ipc__ring_format(b->base, capacity);
+	ck_assert_int_eq(bench_join(b, IPC_SEND), 0);
+	ck_assert_int_eq(bench_join(b, IPC_RECV), 0);
+}
+
+static void
+bench_close(struct bench *b)
+{
+	size_t i;
+
+	for (i = 0; i < GUARD; i++) {
+		ck_assert_uint_eq(b->memory[i], 0xa5);
+		ck_assert_uint_eq(b->memory[SPAN(b) - GUARD + i], 0xa5);
+		if (!b->mirrors)
+			ck_assert_uint_eq(b->base[b->bytes + i], 0xa5);
+	}
+	munmap(b->memory, SPAN(b));
+}
+
+/* Message n is this long, its bytes made of n. */
+static size_t
+size_of(uint64_t n, size_t largest)
+{
+	uint64_t h = n * UINT64_C(0x9e3779b97f4a7c15);
+
+	switch (h >> 60) {
+	case 0:
+		return 0;
+	case 1: case 2: case 3:
+		return (h >> 20) % (largest + 1);
+	case 4: case 5:
+		return (h >> 20) % (largest / 16 + 1);
+	default:
+		return (h >> 20) % 80;
+	}
+}
+
+static void
+fill(unsigned char *p, size_t size, uint64_t n)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		p[i] = (unsigned char)(n * 31 + i * 7);
+}
+
+/* Sends the next message, one way or the other. */
+static int
+put(struct bench *b, unsigned flags)
+{
+	size_t size = size_of(b->in, b->send.record);
+	unsigned char *copy;
+	struct iovec iov[2];
+	void *data;
+	ssize_t rc;
+
+	if (dice(2)) {
+		rc = ipc__ring_reserve(&b->send, &data, size +
+		    dice(b->send.record - size + 1) / 64);
+		if (rc < 0)
+			return (int)rc;
+		fill(data, size, b->in);
+		rc = ipc__ring_commit(&b->send, size, flags);
+		ck_assert_int_eq(rc, 0);
+	} else {
+		copy = malloc(size + 1);
+		fill(copy, size, b->in);
+		iov[0].iov_base = copy;
+		iov[0].iov_len = size / 3;
+		iov[1].iov_base = copy + size / 3;
+		iov[1].iov_len = size - size / 3;
+		rc = ipc__ring_send(&b->send, iov, 2, flags);
+		free(copy);
+		if (rc < 0)
+			return (int)rc;
+		ck_assert_int_eq(rc, (ssize_t)size);
+	}
+	b->in++;
+	return 0;
+}
+
+static bool
+get(struct bench *b, unsigned flags)
+{
+	size_t size = size_of(b->out, b->send.record), i;
+	const unsigned char *p;
+	const void *data;
+	unsigned f = 99;
+	ssize_t rc;
+
+	rc = ipc__ring_peek(&b->recv, &data, &f);
+	if (rc == -EAGAIN)
+		return false;
+	ck_assert_int_eq(rc, (ssize_t)size);
+	ck_assert_uint_eq(f, 0);
+	for (i = 0, p = data; i < size; i++)
+		if (p[i] != (unsigned char)(b->out * 31 + i * 7))
+			ck_abort_msg("message %llu, byte %zu",
+			    (unsigned long long)b->out, i);
+	ipc__ring_release(&b->recv, flags);
+	b->out++;
+	return true;
+}
+
+static const uint64_t capacities[] = { 4096, 5000, 65536, 1 << 18, 0 };
+#define CAPACITIES	(sizeof capacities / sizeof capacities[0])
+
+START_TEST(what_goes_in_comes_out)
+{
+	struct bench b;
+	uint64_t turns;
+	unsigned i, flags;
+	int rc = 0;
+
+	seed = 0x1234567 + (uint64_t)_i;
+	bench_open(&b, capacities[(size_t)_i % CAPACITIES]);
+	for (turns = 0; turns < 3000; turns++) {
+		for (i = (unsigned)dice(60), rc = 0; i > 0 && rc == 0; i--) {
+			flags = dice(3) ? 0 : IPC__HOLD;
+			rc = put(&b, flags);
+		}
+		ck_assert(rc == 0 || rc == -EAGAIN);
+		ipc__ring_publish(&b.send);
+		for (i = (unsigned)dice(60); i > 0; i--)
+			if (!get(&b, dice(3) ? 0 : IPC__HOLD))
+				break;
+		ipc__ring_free(&b.recv);
+	}
+	while (get(&b, 0))
+		;
+	ck_assert_uint_eq(b.in, b.out);
+	ck_assert_uint_gt(b.in, 3000);
+	bench_close(&b);
+}
+END_TEST
+
+START_TEST(a_successor_goes_on)
+{
+	struct bench b;
+	uint64_t turns;
+	unsigned i;
+
+	seed = 0xabcdef + (uint64_t)_i;
+	bench_open(&b, capacities[(size_t)_i % CAPACITIES]);
+	for (turns = 0; turns < 2000; turns++) {
+		for (i = (unsigned)dice(60); i > 0; i--)
+			if (put(&b, 0) < 0)
+				break;
+		if (dice(4) == 0)
+			ck_assert_int_eq(bench_join(&b, IPC_SEND), 0);
+		for (i = (unsigned)dice(60); i > 0; i--)
+			if (!get(&b, 0))
+				break;
+		if (dice(4) == 0)
+			ck_assert_int_eq(bench_join(&b, IPC_RECV), 0);
+	}
+	while (get(&b, 0))
+		;
+	ck_assert_uint_eq(b.in, b.out);
+	bench_close(&b);
+}
+END_TEST
+
+/* Whatever was sent before, a ring that nobody reads takes its capacity. */
+START_TEST(a_ring_grows_to_its_capacity)
+{
+	static const size_t sizes[] = { 100, 1000, 16384, 262144 };
+	size_t size = sizes[_i], total = 0, i;
+	struct bench b;
+	const void *p;
+	unsigned flags;
+	void *data;
+
+	bench_open(&b, 0);
+	for (i = 0; i < 37; i++) {
+		ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, 100), 0);
+		ck_assert_int_eq(ipc__ring_commit(&b.send, 100, 0), 0);
+		ck_assert_int_eq(ipc__ring_peek(&b.recv, &p, &flags), 100);
+		ipc__ring_release(&b.recv, 0);
+	}
+	while (ipc__ring_reserve(&b.send, &data, size) == 0) {
+		ck_assert_int_eq(ipc__ring_commit(&b.send, size, 0), 0);
+		total += size;
+	}
+	ck_assert_uint_le(total, b.payload);
+	ck_assert_uint_ge(total, b.payload / 4 * 3);
+	while (ipc__ring_peek(&b.recv, &p, &flags) == (ssize_t)size) {
+		ipc__ring_release(&b.recv, 0);
+		total -= size;
+	}
+	ck_assert_uint_eq(total, 0);
+	bench_close(&b);
+}
+END_TEST
+
+START_TEST(a_ring_that_can_not_grow_goes_on_small)
+{
+	struct bench b;
+	unsigned rounds;
+	void *data;
+
+	bench_open(&b, 0);
+	b.poor = true;
+	/* Larger than all there is: that never fits, and says so. */
+	ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, 4096), -ENOSPC);
+	for (rounds = 0; rounds < 5000; rounds++) {
+		while (size_of(b.in, b.send.record) > 1024)
+			b.in++;
+		if (put(&b, 0) == 0 && dice(2))
+			continue;
+		do
+			while (b.out < b.in &&
+			    size_of(b.out, b.send.record) > 1024)
+				b.out++;
+		while (b.out < b.in && get(&b, 0));
+	}
+	ck_assert_uint_gt(b.in, 2000);
+	ck_assert_uint_eq(b.send.grown_v, 0);
+	b.poor = false;
+	for (rounds = 0; rounds < 3000 && b.send.grown_v == 0; rounds++)
+		put(&b, 0);
+	ck_assert_uint_gt(b.send.grown_v, 0);
+	bench_close(&b);
+}
+END_TEST
+
+START_TEST(flags_travel_with_a_record)
+{
+	static const unsigned all[] = {
+		0, IPC__MORE, IPC__CONTROL, IPC__MORE | IPC__CONTROL
+	};
+	struct bench b;
+	const void *p;
+	unsigned i, flags;
+	void *data;
+
+	bench_open(&b, 0);
+	for (i = 0; i < 16; i++) {
+		ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, i * 10), 0);
+		ck_assert_int_eq(ipc__ring_commit(&b.send, i * 10,
+		    all[i % 4]), 0);
+		ck_assert_int_eq(ipc__ring_peek(&b.recv, &p, &flags), i * 10);
+		ck_assert_uint_eq(flags, all[i % 4]);
+		/* Looking again shows the same. */
+		ck_assert_int_eq(ipc__ring_peek(&b.recv, &p, &flags), i * 10);
+		ipc__ring_release(&b.recv, 0);
+	}
+	ck_assert_int_eq(ipc__ring_peek(&b.recv, &p, &flags), -EAGAIN);
+	bench_close(&b);
+}
+END_TEST
+
+START_TEST(a_goodbye_fits_into_a_full_ring)
+{
+	struct bench b;
+	void *data;
+	int rc;
+
+	bench_open(&b, capacities[(size_t)_i % CAPACITIES]);
+	do {
+		rc = ipc__ring_reserve(&b.send, &data, 56);
+		if (rc == 0)
+			ck_assert_int_eq(ipc__ring_commit(&b.send, 56, 0), 0);
+	} while (rc == 0);
+	ck_assert_int_eq(rc, -EAGAIN);
+	ipc__ring_stretch(&b.send);
+	ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, 40), 0);
+	ck_assert_int_eq(ipc__ring_commit(&b.send, 40, IPC__CONTROL), 0);
+	bench_close(&b);
+}
+END_TEST
+
+START_TEST(held_records_are_shown_together)
+{
+	struct bench b;
+	const void *p;
+	unsigned flags;
+
+	bench_open(&b, 0);
+	ck_assert_int_eq(put(&b, IPC__HOLD), 0);
+	ck_assert_int_eq(ipc__ring_peek(&b.recv, &p, &flags), -EAGAIN);
+	ck_assert_int_eq(put(&b, IPC__HOLD), 0);
+	ipc__ring_publish(&b.send);
+	ck_assert(get(&b, 0));
+	ck_assert(get(&b, 0));
+	ck_assert(!get(&b, 0));
+	bench_close(&b);
+}
+END_TEST
+
+/* A sleeper is seen, and a mark is taken off by its own bell only. */
+START_TEST(a_sleeper_is_seen)
+{
+	struct bench b;
+	uint32_t token, late;
+
+	bench_open(&b, 0);
+	ck_assert(!ipc__ring_sleeper(&b.send, &token));
+	ipc__ring_doze(&b.recv);
+	ck_assert(ipc__ring_asleep(&b.recv));
+	ck_assert(ipc__ring_sleeper(&b.send, &late));
+	ipc__ring_rise(&b.recv);
+	ipc__ring_doze(&b.recv);
+	ipc__ring_rung(&b.send, late);
+	ck_assert(ipc__ring_asleep(&b.recv));
+	ck_assert(ipc__ring_sleeper(&b.send, &token));
+	ipc__ring_rung(&b.send, token);
+	ck_assert(!ipc__ring_asleep(&b.recv));
+	bench_close(&b);
+}
+END_TEST
+
+/* What a full ring waits for comes true at the latest when it is empty, and
+ * the receiver says so exactly when the sender would find it. */
+START_TEST(a_full_ring_is_due_when_there_is_room)
+{
+	struct bench b;
+	bool due = false;
+	uint32_t token;
+
+	seed = 77 + (uint64_t)_i;
+	bench_open(&b, capacities[(size_t)_i % CAPACITIES]);
+	b.mirrors = true;
+	while (put(&b, 0) == 0)
+		;
+	while (ipc__ring_ready(&b.send))
+		if (put(&b, 0) < 0)
+			continue;
+	ipc__ring_doze(&b.send);
+	while (!due && get(&b, 0)) {
+		ck_assert(ipc__ring_sleeper(&b.recv, &token));
+		due = ipc__ring_due(&b.recv);
+		ck_assert_int_eq(due, ipc__ring_ready(&b.send));
+	}
+	ck_assert(due);
+	bench_close(&b);
+}
+END_TEST
+
+START_TEST(a_header_is_checked)
+{
+	struct bench b;
+	uint64_t payload;
+	size_t i;
+
+	bench_open(&b, 0);
+	ck_assert_int_eq(ipc__ring_check(b.base, b.bytes, &payload), 0);
+	ck_assert_uint_eq(payload, b.payload);
+	ck_assert_int_eq(ipc__ring_check(b.base, b.bytes - 1, &payload),
+	    -EBADMSG);
+	ck_assert_int_eq(ipc__ring_check(b.base, 100, &payload), -EBADMSG);
+	for (i = 0; i < 40; i++) {
+		b.base[i] ^= 0x40;
+		ck_assert_int_lt(ipc__ring_check(b.base, b.bytes, &payload),
+		    0);
+		b.base[i] ^= 0x40;
+	}
+	bench_close(&b);
+}
+END_TEST
+
+/* Scribbling over all of it, by one who knows where the words are. */
+static void
+scribble(struct bench *b)
+{
+	uint64_t *word, value;
+	size_t at;
+
+	at = dice(2) ? dice(b->bytes) : dice(4096);
+	if (dice(4) == 0)
+		at = sizeof(struct ipc__ring_head) + dice(64) * 64;
+	word = (uint64_t *)(void *)(b->base + (at & ~(size_t)7));
+	value = dice(UINT64_MAX) << dice(64) >> dice(64);
+	*word = dice(3) ? *word ^ UINT64_C(1) << dice(64) : value;
+}
+
+START_TEST(scribbling_breaks_only_the_ring)
+{
+	struct bench b;
+	const unsigned char *p;
+	const void *data;
+	unsigned turns, flags;
+	unsigned sum = 0;
+	void *room;
+	ssize_t rc;
+
+	seed = 0x5eed + (uint64_t)_i * 7919;
+	bench_open(&b, capacities[(size_t)_i % CAPACITIES]);
+	for (turns = 0; turns < 20000; turns++) {
+		if (dice(4) == 0)
+			scribble(&b);
+		rc = ipc__ring_reserve(&b.send, &room,
+		    size_of(dice(1000), b.send.record));
+		if (rc == 0) {
+			memset(room, 1, b.send.room);
+			ipc__ring_commit(&b.send, b.send.room, 0);
+		}
+		ck_assert(rc == 0 || rc == -EAGAIN || rc == -EBADMSG);
+		rc = ipc__ring_peek(&b.recv, &data, &flags);
+		ck_assert(rc >= 0 || rc == -EAGAIN || rc == -EBADMSG);
+		for (p = data; rc > 0; rc--)
+			sum += *p++;
+		sink += sum;
+		ipc__ring_release(&b.recv, 0);
+		ipc__ring_due(&b.recv);
+		if (turns % 500 == 0) {
+			rc = bench_join(&b, dice(2) ? IPC_SEND : IPC_RECV);
+			if (rc < 0) {
+				bench_close(&b);
+				bench_open(&b,
+				    capacities[(size_t)_i % CAPACITIES]);
+			}
+		}
+	}
+	bench_close(&b);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("ring");
+	TCase *tc = tcase_create("ring");
+	SRunner *sr;
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, what_goes_in_comes_out, 0, 10);
+	tcase_add_loop_test(tc, a_successor_goes_on, 0, 10);
+	tcase_add_loop_test(tc, a_ring_grows_to_its_capacity, 0, 4);
+	tcase_add_test(tc, a_ring_that_can_not_grow_goes_on_small);
+	tcase_add_test(tc, flags_travel_with_a_record);
+	tcase_add_loop_test(tc, a_goodbye_fits_into_a_full_ring, 0, 5);
+	tcase_add_test(tc, held_records_are_shown_together);
+	tcase_add_test(tc, a_sleeper_is_seen);
+	tcase_add_loop_test(tc, a_full_ring_is_due_when_there_is_room, 0, 10);
+	tcase_add_test(tc, a_header_is_checked);
+	tcase_add_loop_test(tc, scribbling_breaks_only_the_ring, 0, 20);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? 1 : 0;
+}
