@@ -365,7 +365,8 @@ attach_in(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	in->half = h;
 	in->life = life;
 	in->framed = bytes && ch->boundary == IPC_MESSAGE;
-	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare;
+	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare &&
+	    ch->boundary == IPC_MESSAGE;
 	in->exact = h->adopted;
 	in->outlives = ch->way == IPC_WAY_OPEN;
 	in->limit = limit_of(ch, h->room > h->record ? h->room : h->record,
@@ -383,7 +384,9 @@ attach_out(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	out->half = h;
 	out->life = life;
 	out->framed = h->be->traits & IPC__BYTES && ch->boundary == IPC_MESSAGE;
-	out->tagged = !(h->be->traits & (IPC__BYTES | IPC__FLAGS)) && !h->bare;
+	/* A stream of nothing but bytes has nothing to say beside. */
+	out->tagged = !(h->be->traits & (IPC__BYTES | IPC__FLAGS)) &&
+	    !h->bare && ch->boundary == IPC_MESSAGE;
 	out->outlives = ch->way == IPC_WAY_OPEN;
 	out->piece = h->record - out->tagged;
 	out->limit = limit_of(ch, h->record, out->tagged);

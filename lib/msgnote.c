@@ -251,16 +251,39 @@ ipc__msg_keep(struct ipc__msg_made *m)
 		close(m->hold[i]);
 }
 
-/* The process at the other end may be another user's, whose note it then is:
- * that one's next sweep finds no queue to it. */
-void
-ipc__msg_end(key_t key, int id)
+/* Where the note is that is held: needs no descriptor, as there may be none
+ * left. */
+static bool
+note_path(int hold, char *path, size_t size)
+{
+	struct stat ours, named;
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", hold);
+	n = readlink(link, path, size - 1);
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	return fstat(hold, &ours) == 0 && lstat(path, &named) == 0 &&
+	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/* Another user's note is not ours to remove: his next sweep finds no queue to
+ * it. */
+static void
+remove_held(int hold, key_t key)
 {
 	char path[IPC__PATH_MAX];
 	struct ipc__error before;
 	int dir;
 
-	msgctl(id, IPC_RMID, NULL);
+	if (note_path(hold, path, sizeof path)) {
+		unlink(path);
+		*strrchr(path, '/') = '\0';
+		rmdir(path);
+		return;
+	}
 	ipc__error_keep(&before);
 	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir >= 0) {
@@ -268,6 +291,14 @@ ipc__msg_end(key_t key, int id)
 		ipc__sysname_close(dir, path);
 	}
 	ipc__error_restore(&before);
+}
+
+void
+ipc__msg_end(int hold, key_t key, int id)
+{
+	msgctl(id, IPC_RMID, NULL);
+	remove_held(hold, key);
+	close(hold);
 }
 
 /* Has it got the name that it was made for?  Negative: not to be known now. */
@@ -302,7 +333,7 @@ remove_queue(const struct note *n)
 		return errno == ENOENT;
 	/* Somebody else's who came to the same key. */
 	if ((n->id != -1 && n->id != id) || ipc__msg_stat(id, &ds) < 0 ||
-	    ds.msg_perm.cuid != geteuid())
+	    (ds.msg_perm.cuid != geteuid() && ds.msg_perm.uid != geteuid()))
 		return true;
 	named = is_named(n->name, id);
 	if (named != 0)
@@ -344,8 +375,8 @@ sweep_one(int dir, const char *file)
 	return swept;
 }
 
-void
-ipc__msg_let_go(key_t key)
+static void
+sweep_key(key_t key)
 {
 	char path[IPC__PATH_MAX], file[FILE_SIZE];
 	struct ipc__error before;
@@ -359,6 +390,22 @@ ipc__msg_let_go(key_t key)
 		ipc__sysname_close(dir, path);
 	}
 	ipc__error_restore(&before);
+}
+
+/* Copies of this end share its open file and lock, and the other end has its
+ * own.  So who speaks for all copies of this end asks for the lock with what it
+ * has, and another one with a new open file, after its own is gone. */
+void
+ipc__msg_let_go(int hold, key_t key, bool clean)
+{
+	struct note n;
+
+	if (clean && flock(hold, LOCK_EX | LOCK_NB) == 0 &&
+	    read_note(hold, &n) && n.key == key && remove_queue(&n))
+		remove_held(hold, key);
+	close(hold);
+	if (!clean)
+		sweep_key(key);
 }
 
 static int

@@ -201,8 +201,8 @@ no_wait(struct ipc_channel *ch)
 {
 	int rc = -EAGAIN;
 
-	if (ch->out.half->be->traits & IPC__SILENT || ch->out.ready.epoll != -1)
-		rc = no_room(ch);
+	/* Without an event loop nobody waits, and nothing is to ring. */
+	rc = ch->out.ready.epoll != -1 ? no_room(ch) : silent_end(ch);
 	return rc == 0 || rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;
 }
 

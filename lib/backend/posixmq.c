@@ -248,18 +248,21 @@ create(const struct ipc__address *a, const char *name, int dir)
 
 static int
 open_or_create(const struct ipc__address *a, const char *name, int dir,
-    int flags)
+    int flags, bool *made)
 {
 	int i, rc = -ENOENT;
 
+	*made = false;
 	if (!(flags & IPC_CREATE))
 		return open_existing(name, dir);
-	if (flags & IPC_EXCLUSIVE)
-		return create(a, name, dir);
-	for (i = 0; i < TRIES && (rc == -ENOENT || rc == -EEXIST); i++) {
-		rc = open_existing(name, dir);
-		if (rc == -ENOENT)
-			rc = create(a, name, dir);
+	for (i = 0; i < TRIES; i++) {
+		if (!(flags & IPC_EXCLUSIVE) &&
+		    (rc = open_existing(name, dir)) != -ENOENT)
+			return rc;
+		rc = create(a, name, dir);
+		*made = rc >= 0;
+		if (rc != -EEXIST || flags & IPC_EXCLUSIVE)
+			return rc;
 	}
 	return rc;
 }
@@ -268,22 +271,25 @@ static int
 posixmq_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 {
 	char name[IPC__NAME_MAX + 2];
+	bool made;
 	int rc;
 
 	rc = full_name(a, name, sizeof name);
 	if (rc < 0)
 		return rc;
-	rc = open_or_create(a, name, h->dir, flags);
+	rc = open_or_create(a, name, h->dir, flags, &made);
 	if (rc == -ENOENT)
 		return ipc__queue_missing(a);
 	if (rc < 0)
 		return rc;
 	h->fd = rc;
 	rc = start(h);
-	if (rc < 0) {
-		close(h->fd);
-		h->fd = -1;
-	}
+	if (rc == 0)
+		return 0;
+	if (made)
+		mq_unlink(name);
+	close(h->fd);
+	h->fd = -1;
 	return rc;
 }
 
