@@ -121,7 +121,7 @@ START_TEST(a_tail_torn_at_any_byte_is_cut_off)
 	for (off_t size = HEAD; size <= start_of(3); size++) {
 		three_words();
 		expect_sys(truncate(journal_path, size));
-		for (whole = 0; start_of(whole + 1) <= size && whole < 3;
+		for (whole = 0; whole < 3 && start_of(whole + 1) <= size;
 		    whole++)
 			continue;
 		hear_words(whole);
