@@ -339,6 +339,7 @@ START_TEST(a_writer_that_is_killed_has_left_a_mark)
 	pid_t pid;
 
 	new_journal();
+	pattern_fill(large, sizeof large, 1);
 	expect_sys(pid = fork());
 	if (pid == 0) {
 		out = writer("");
