@@ -44,6 +44,8 @@ enum ipc__trait {
 	IPC__PATHS	= 1 << 6, /* names are paths */
 	IPC__LOCAL_NAME	= 1 << 7, /* a name may be a path or a bare name */
 	IPC__SPINS	= 1 << 8, /* looking costs no system call */
+	IPC__CONFIRM	= 1 << 10, /* a ticket names what goes with its last
+				      holder: whoever takes it confirms that */
 	IPC__INPROC	= 1 << 9  /* lives in one process: no fork, no spawn */
 };
 
