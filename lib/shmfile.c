@@ -100,7 +100,7 @@ file_make(const struct ipc__address *a, const char *path)
 	rc = map->mem = ipc__shm_nameless(a, path, 0);
 	if (rc < 0)
 		goto out;
-	rc = ipc__shm_make_file(map, a->opt.capacity);
+	rc = ipc__shm_make_file(map, &a->opt);
 	if (rc < 0)
 		goto out;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", map->mem);
@@ -114,7 +114,8 @@ out:
 
 /* Is this file a ring?  Looked at before it is mapped. */
 static int
-file_check(int fd, const char *path, struct stat *st, uint64_t *payload)
+file_check(int fd, const char *path, struct stat *st,
+    struct ipc__shm_map *map)
 {
 	struct ipc__ring_head head;
 	ssize_t n;
@@ -130,37 +131,31 @@ file_check(int fd, const char *path, struct stat *st, uint64_t *payload)
 	if (n < (ssize_t)sizeof head)
 		return ipc__fail(EBADMSG, "%s: is cut short: %zd bytes are no "
 		    "ring", path, n);
-	return ipc__ring_check(&head, (size_t)st->st_size, payload);
+	return ipc__shm_measure(map, &head, (size_t)st->st_size);
 }
 
 static int
 file_map(struct ipc__half *h, const struct ipc__address *a, const char *path,
     int fd)
 {
-	struct ipc__shm_map *map;
-	uint64_t payload;
+	struct ipc__shm_map *map = ipc__shm_map_new();
 	struct stat st;
 	int rc;
 
-	rc = file_check(fd, path, &st, &payload);
-	if (rc < 0)
-		goto fail;
-	map = ipc__shm_map_new();
 	if (!map) {
-		rc = -ENOMEM;
-		goto fail;
+		close(fd);
+		return -ENOMEM;
 	}
 	map->mem = fd;
-	rc = ipc__shm_map_file(map, payload);
+	rc = file_check(fd, path, &st, map);
+	if (rc == 0)
+		rc = ipc__shm_map_file(map);
 	if (rc < 0) {
 		ipc__shm_unref(map);
 		return rc;
 	}
 	return ipc__shm_attach(h, a, map, path, st.st_mode & 07777,
 	    st.st_uid, st.st_gid);
-fail:
-	close(fd);
-	return rc;
 }
 
 /* Opens what is there, or makes it; under the name's lock, but a name may be
@@ -220,7 +215,7 @@ ipc__shm_pair_file(struct ipc__half *a, struct ipc__half *b,
 		return -ENOMEM;
 	rc = map->mem = ipc__shm_nameless(address, path, flags);
 	if (rc >= 0)
-		rc = ipc__shm_make_file(map, address->opt.capacity);
+		rc = ipc__shm_make_file(map, &address->opt);
 	if (rc < 0) {
 		ipc__shm_unref(map);
 		return rc;
@@ -232,7 +227,7 @@ ipc__shm_pair_file(struct ipc__half *a, struct ipc__half *b,
 int
 ipc__shm_unlink_file(const char *path)
 {
-	uint64_t payload;
+	struct ipc__shm_map found = { .mem = -1 };
 	struct stat st;
 	int fd, lock, rc;
 
@@ -244,7 +239,7 @@ ipc__shm_unlink_file(const char *path)
 		rc = ipc__fail(errno, "%s: open: %s", path, strerror(errno));
 		goto out;
 	}
-	rc = file_check(fd, path, &st, &payload);
+	rc = file_check(fd, path, &st, &found);
 	close(fd);
 	/* A ring that is broken may go; what never was one stays. */
 	if (rc == -EPROTOTYPE || rc == -EPROTO)

@@ -161,7 +161,7 @@ shm_settle(struct ipc__shm_map *map, const struct ipc__ring *r)
 {
 	int rc;
 
-	if (map->mem < 0)
+	if (map->mem < 0 || map->slot)
 		return 0;
 	rc = ipc__shm_populate(map, 0, sizeof *r->head +
 	    (size_t)r->grown_u * IPC__RING_LINE);
@@ -195,6 +195,12 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 	bool hangs = h->dir == IPC_RECV && a->opt.end;
 	int rc;
 
+	if ((map->slot != 0) != a->opt.latest) {
+		rc = ipc__fail(EPROTO, map->slot ? "%s: holds only the newest "
+		    "message: say latest=1" : "%s: is a queue: leave latest=1 "
+		    "out", base);
+		goto fail;
+	}
 	rc = map->bell[0] = bell_open(base, 0, hangs ? O_RDONLY : O_RDWR, mode,
 	    uid, gid);
 	if (rc < 0)
@@ -214,7 +220,7 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 	s->opened = s->ring.lasting = true;
 	s->endless = !hangs;
 	/* What an earlier sender left ends where it stopped. */
-	s->late = hangs && other_life(&s->ring) != LIFE_NONE &&
+	s->late = hangs && !s->slots && other_life(&s->ring) != LIFE_NONE &&
 	    ipc__ring_ready(&s->ring) &&
 	    role_lock(map->bell[1], IPC_SEND, F_OFD_GETLK) == 0;
 	set_life(&s->ring, LIFE_HERE);

@@ -75,7 +75,9 @@ const struct ipc_backend ipc__backend_mmap = {
 			[IPC_WAY_PAIR] = IPC__SHM_CAPS | IPC_CAP_SYNC,
 			[IPC_WAY_OPEN] = IPC__SHM_OPEN_CAPS | IPC_CAP_SYNC,
 			[IPC_WAY_SESSION] = IPC__SHM_CAPS | IPC_CAP_SYNC
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__SHM_TRAITS | IPC__PATHS,
 	.size = sizeof(struct ipc__shm),

@@ -469,7 +469,9 @@ const struct ipc_backend ipc__backend_posixmq = {
 			[IPC_WAY_PAIR] = IPC__QUEUE_CAPS_PAIR,
 			[IPC_WAY_OPEN] = IPC__QUEUE_CAPS_OPEN | IPC_CAP_FD,
 			[IPC_WAY_SESSION] = IPC__QUEUE_CAPS_PAIR
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__LIFE | IPC__SILENT,
 	.size = sizeof(struct posixmq),

@@ -86,7 +86,9 @@ const struct ipc_backend ipc__backend_posixshm = {
 			[IPC_WAY_PAIR] = IPC__SHM_CAPS,
 			[IPC_WAY_OPEN] = IPC__SHM_OPEN_CAPS,
 			[IPC_WAY_SESSION] = IPC__SHM_CAPS
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__SHM_TRAITS,
 	.size = sizeof(struct ipc__shm),

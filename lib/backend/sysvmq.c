@@ -353,9 +353,11 @@ const struct ipc_backend ipc__backend_sysvmq = {
 			[IPC_WAY_PAIR] = IPC__QUEUE_CAPS_PAIR,
 			[IPC_WAY_OPEN] = IPC__QUEUE_CAPS_OPEN,
 			[IPC_WAY_SESSION] = IPC__QUEUE_CAPS_PAIR
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
-	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT,
+	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT | IPC__CONFIRM,
 	.size = sizeof(struct ipc__sysvmq),
 	.limit = "kernel.msgmax",
 	.keys = {

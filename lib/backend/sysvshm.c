@@ -44,9 +44,7 @@ sysvshm_fail(size_t size)
 static int
 sysvshm_make(struct ipc__shm_map *map, key_t key, const struct ipc__address *a)
 {
-	map->payload = ipc__ring_payload(a->opt.capacity);
-	map->bytes = ipc__ring_bytes(map->payload);
-	map->span = map->bytes + (size_t)map->payload;
+	ipc__shm_size(map, &a->opt);
 	map->id = shmget(key, map->bytes, IPC_CREAT | IPC_EXCL |
 	    (int)(a->opt.mode & 0777));
 	if (map->id < 0)
@@ -182,7 +180,6 @@ static int
 sysvshm_map(struct ipc__shm_map *map)
 {
 	struct shmid_ds ds;
-	uint64_t payload;
 	void *p;
 	int rc;
 
@@ -191,9 +188,9 @@ sysvshm_map(struct ipc__shm_map *map)
 	p = shmat(map->id, NULL, SHM_RDONLY);
 	if (p == (void *)-1)
 		return ipc__fail_sys("shmat");
-	rc = ipc__ring_check(p, ds.shm_segsz, &payload);
+	rc = ipc__shm_measure(map, p, ds.shm_segsz);
 	shmdt(p);
-	return rc < 0 ? rc : ipc__shm_map_segment(map, payload);
+	return rc < 0 ? rc : ipc__shm_map_segment(map);
 }
 
 static int
@@ -301,9 +298,11 @@ const struct ipc_backend ipc__backend_sysvshm = {
 			[IPC_WAY_PAIR] = IPC__SHM_CAPS | IPC_CAP_HOSTILE,
 			[IPC_WAY_OPEN] = IPC__SHM_OPEN_CAPS | IPC_CAP_HOSTILE,
 			[IPC_WAY_SESSION] = IPC__SHM_CAPS | IPC_CAP_HOSTILE
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
-	.traits = IPC__SHM_TRAITS,
+	.traits = IPC__SHM_TRAITS | IPC__CONFIRM,
 	.size = sizeof(struct ipc__shm),
 	.keys = {
 		[IPC_WAY_PAIR] = IPC__SHM_KEYS,
