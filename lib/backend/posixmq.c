@@ -437,15 +437,14 @@ struct relay {
 	void		*user;
 };
 
-static void
+static bool
 relay_name(const char *name, void *user)
 {
 	const struct relay *r = user;
 	char path[sizeof MQUEUE_DIR + IPC__NAME_MAX + 1];
 
 	snprintf(path, sizeof path, MQUEUE_DIR "/%s", name);
-	if (r->told != NULL)
-		r->told(path, r->user);
+	return ipc__may_go(r->told, path, r->user);
 }
 
 int
