@@ -44,6 +44,8 @@ enum ipc__trait {
 	IPC__PATHS	= 1 << 6, /* names are paths */
 	IPC__LOCAL_NAME	= 1 << 7, /* a name may be a path or a bare name */
 	IPC__SPINS	= 1 << 8, /* looking costs no system call */
+	IPC__CONFIRM	= 1 << 10, /* a ticket names what goes with its last
+				      holder: whoever takes it confirms that */
 	IPC__INPROC	= 1 << 9  /* lives in one process: no fork, no spawn */
 };
 
@@ -187,7 +189,8 @@ struct ipc_backend {
 	ssize_t (*recv)(struct ipc__half *h, const struct iovec *iov,
 	    int count, struct ipc__aside *aside);
 
-	/* In place (all five or none; records with IPC__FLAGS).  reserve: room
+	/* In place (records with IPC__FLAGS; without reserve and commit only
+	 * receiving is, without publish nothing is ever held).  reserve: room
 	 * for one record of up to size; -EAGAIN.  commit: makes the first size
 	 * bytes a record.  peek: the next record, its size; -EAGAIN, -EPIPE;
 	 * again and again the same one.  release: takes it.  publish: shows

@@ -290,7 +290,8 @@ take_offer(struct ipc_channel *ch, const struct ipc__greeting *offer)
 		return -EBADMSG;
 	if ((rc = ipc__tickets_take(&l, be, ch->dir, &c->g, offer)) < 0)
 		return choice && say_taken(c, false) == 0 ? -EAGAIN : rc;
-	if (choice && (rc = say_taken(c, true)) < 0) {
+	if ((choice || be->traits & IPC__CONFIRM) &&
+	    (rc = say_taken(c, true)) < 0) {
 		ipc__link_drop(&l);
 		return rc;
 	}

@@ -243,6 +243,10 @@ int	ipc__ring_check(const void *memory, size_t size, uint64_t *payload);
 int	ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload,
 	    int dir, const struct ipc__ring_ops *ops, void *owner);
 
+/* Only the sleeping of a ring, in memory whose sides lie where a ring's do. */
+void	ipc__ring_sleeper_only(struct ipc__ring *r, void *memory, int dir,
+	    const struct ipc__ring_ops *ops, void *owner);
+
 /*
  * Moving.  As the operations of a backend; -ENOSPC where there is no more
  * memory for a record of this size; -EBADMSG: the other side broke the ring.

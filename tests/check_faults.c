@@ -81,8 +81,10 @@ make_pair(void)
 static int
 send_large(void)
 {
+	/* TCP is in no hurry where its window is small */
+	bool tcp = strcmp(here.scheme, "tcp") == 0;
 	struct ipc_channel *ch[2];
-	int rc = ipc_pair(ch, address("capacity=64K"), 0);
+	int rc = ipc_pair(ch, address(tcp ? "" : "capacity=64K"), 0);
 
 	return rc < 0 ? rc : finish(ch, both_ways(ch, sizeof out));
 }

@@ -249,7 +249,7 @@ disagree(int connecting, int listening)
 	expect(0, ipc_listen(&l, address(""), listening));
 	expect(0, ipc_listener_address(l, text, sizeof text));
 	job_start(&j, job_refused);
-	while ((rc = ipc_accept(&ch[1], l, 300)) == 0)
+	while ((rc = ipc_accept(&ch[1], l, 100)) == 0)
 		expect(0, ipc_close(ch[1]));
 	expect(-ETIMEDOUT, rc);
 	expect(-EPROTO, job_end(&j));

@@ -283,18 +283,19 @@ END_TEST
  * Standard input and output
  */
 
-static void
+/* A program's 0 and 1 are descriptors of bytes, or it is refused. */
+static bool
 command(struct ipc_channel **ch, pid_t *pid, char *const argv[], int flags)
 {
-	/* Its 0 and 1 are descriptors of bytes, or it is refused. */
+	int rc = ipc_spawn(ch, pid, address(""), argv, IPC_STDIO | flags);
+
 	if (here.mech->boundary != IPC_STREAM) {
-		expect(-EINVAL, ipc_spawn(ch, pid, address(""), argv,
-		    IPC_STDIO | flags));
-		*pid = -1;
-		return;
+		expect(-EINVAL, rc);
+		return false;
 	}
-	expect(0, ipc_spawn(ch, pid, address(""), argv, IPC_STDIO | flags));
+	expect(0, rc);
 	expect(IPC_STREAM, info_of(*ch).boundary);
+	return true;
 }
 
 static void
@@ -319,8 +320,7 @@ START_TEST(a_filter_between_its_input_and_output)
 	pid_t pid;
 
 	begin(_i);
-	command(&ch, &pid, argv, 0);
-	if (pid == -1)
+	if (!command(&ch, &pid, argv, 0))
 		return;
 	expect(6, ipc_write(ch, "hello\n", 6, SOON));
 	expect(0, ipc_shutdown(ch, IPC_SEND));
@@ -338,8 +338,7 @@ START_TEST(only_its_output)
 	pid_t pid;
 
 	begin(_i);
-	command(&ch, &pid, argv, IPC_RECV);
-	if (pid == -1)
+	if (!command(&ch, &pid, argv, IPC_RECV))
 		return;
 	reads(ch, "hello\n");
 	expect(0, ipc_read(ch, buffer, 1, SOON));
@@ -356,8 +355,7 @@ START_TEST(only_its_input)
 	pid_t pid;
 
 	begin(_i);
-	command(&ch, &pid, argv, IPC_SEND);
-	if (pid == -1)
+	if (!command(&ch, &pid, argv, IPC_SEND))
 		return;
 	expect(6, ipc_write(ch, "hello\n", 6, SOON));
 	expect(0, ipc_close(ch));
@@ -374,8 +372,7 @@ START_TEST(a_command_that_is_no_longer_heard_ends)
 	pid_t pid;
 
 	begin(_i);
-	command(&ch, &pid, argv, IPC_RECV);
-	if (pid == -1)
+	if (!command(&ch, &pid, argv, IPC_RECV))
 		return;
 	reads(ch, "y\ny\n");
 	expect(0, ipc_close(ch));

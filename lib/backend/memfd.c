@@ -49,7 +49,7 @@ memfd_pair(struct ipc__half *a, struct ipc__half *b,
 	rc = map->mem = memfd_make();
 	if (rc < 0)
 		goto fail;
-	rc = ipc__shm_make_file(map, address->opt.capacity);
+	rc = ipc__shm_make_file(map, &address->opt);
 	if (rc < 0)
 		goto fail;
 	if (fcntl(map->mem, F_ADD_SEALS, SEALS) < 0) {
