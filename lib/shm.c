@@ -289,15 +289,18 @@ shm_ready(struct ipc__half *h)
 	return ipc__ring_ready(&s->ring);
 }
 
-static void
+/* Was it lit? */
+static bool
 shm_put_out(struct ipc__half *h)
 {
 	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
+	ssize_t n;
 
-	while (read(shm_own_bell(h), bytes, sizeof bytes) < 0 &&
-	    errno == EINTR)
-		;
+	do
+		n = read(shm_own_bell(h), bytes, sizeof bytes);
+	while (n < 0 && errno == EINTR);
 	shm_state(h)->lit = false;
+	return n > 0;
 }
 
 /* Puts our bell out, marks us asleep, and looks once more. */
@@ -344,13 +347,10 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 	if (dir == IPC_SEND && !s->slots && s->ring.held)
 		ipc__shm_publish(h, dir);
 	/* Still asleep.  Of what came before the bell may ring late, when all
-	 * was taken already: that is put out, and what came meanwhile shows. */
-	if (ipc__ring_asleep(&s->ring)) {
-		if (!shm_ready(h))
-			shm_put_out(h);
-		if (!shm_ready(h))
-			return ipc__shm_hung_up(h);
-	}
+	 * was taken already.  That is put out, but then we sleep anew: whoever
+	 * rang is about to say so, which must not count for the next sleep. */
+	if (ipc__ring_asleep(&s->ring) && (shm_ready(h) || !shm_put_out(h)))
+		return shm_ready(h) || ipc__shm_hung_up(h);
 	if (s->ring.nap & 1)
 		s->lit = true;
 	if (!shm_ready(h) && shm_doze(h))

@@ -112,6 +112,16 @@ out:
 	return rc;
 }
 
+/* open(2) failed; a socket can not be opened at all. */
+static int
+file_failed(const char *path)
+{
+	if (errno == ENXIO)
+		return ipc__fail(EPROTOTYPE, "%s: is a socket, a meeting "
+		    "point: ipc_connect goes there", path);
+	return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
+}
+
 /* Is this file a ring?  Looked at before it is mapped. */
 static int
 file_check(int fd, const char *path, struct stat *st,
@@ -172,8 +182,7 @@ file_open(const struct ipc__address *a, const char *path, int flags)
 			if (fd >= 0)
 				return fd;
 			if (errno != ENOENT || !(flags & IPC_CREATE))
-				return ipc__fail(errno, "%s: open: %s", path,
-				    strerror(errno));
+				return file_failed(path);
 		}
 		rc = file_make(a, path);
 		if (rc == -EEXIST && flags & IPC_EXCLUSIVE)
@@ -236,7 +245,7 @@ ipc__shm_unlink_file(const char *path)
 		return lock;
 	rc = fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (rc < 0) {
-		rc = ipc__fail(errno, "%s: open: %s", path, strerror(errno));
+		rc = file_failed(path);
 		goto out;
 	}
 	rc = file_check(fd, path, &st, &found);
