@@ -125,16 +125,6 @@ out:
 	return rc;
 }
 
-/* open(2) failed; a socket can not be opened at all. */
-static int
-file_failed(const char *path)
-{
-	if (errno == ENXIO)
-		return ipc__fail(EPROTOTYPE, "%s: is a socket, a meeting "
-		    "point: ipc_connect goes there", path);
-	return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
-}
-
 /* Is this file a ring?  Looked at before it is mapped. */
 static int
 file_check(int fd, const char *path, struct stat *st,
