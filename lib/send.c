@@ -10,8 +10,6 @@
 #include "send.h"
 
 #define WIRE_IOVS	64
-/* On a mechanism that shows no end by itself, every so many sends. */
-#define LOOK_EVERY	64
 
 /*
  * Descriptors
@@ -116,6 +114,7 @@ shrink(struct ipc_channel *ch, ssize_t n)
 	    !(ch->caps & IPC_CAP_LARGE))
 		return false;
 	out->piece = record;
+	out->quick = ipc__quick_max(ch);
 	return true;
 }
 
@@ -233,7 +232,7 @@ begin(struct ipc_channel *ch, size_t total)
 	if (ipc__unlikely(total > out->half->record))
 		ipc__be_expect(out->half, total);
 	if (ipc__unlikely(out->life != NULL && out->half->be->traits &
-	    IPC__SILENT && ++out->looks % LOOK_EVERY == 0))
+	    IPC__SILENT && ++out->looks % IPC__LOOK_EVERY == 0))
 		return silent_end(ch) == -EAGAIN ? 0 : out->end;
 	return 0;
 }
