@@ -238,8 +238,8 @@ begin(struct ipc_channel *ch, size_t total)
 	return 0;
 }
 
-int
-ipc__transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
+static int
+transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
     size_t total, const struct ipc_msg *msg, int timeout)
 {
 	struct ipc__out *out = &ch->out;
@@ -263,6 +263,46 @@ ipc__transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
 	}
 	out->begun = out->begun || out->done > 0 || out->fds_gone;
 	return rc;
+}
+
+/* What is taken whole or not at all must not be cut because it has many
+ * parts. */
+static bool
+goes_whole(const struct ipc_channel *ch, size_t total)
+{
+	const struct ipc__out *out = &ch->out;
+
+	return out->framed ? total + IPC__HEADER <= out->half->atomic :
+	    !(ch->caps & IPC_CAP_LARGE);
+}
+
+static int
+transmit_joined(struct ipc_channel *ch, const struct iovec *iov, int count,
+    size_t total, const struct ipc_msg *msg, int timeout)
+{
+	unsigned char *p = malloc(total ? total : 1);
+	struct iovec one = { p, total };
+	size_t at = 0;
+	int i, rc;
+
+	if (p == NULL)
+		return ipc__fail(ENOMEM, "no memory to put %d parts together",
+		    count);
+	for (i = 0; i < count; at += iov[i++].iov_len)
+		if (iov[i].iov_len > 0)
+			memcpy(p + at, iov[i].iov_base, iov[i].iov_len);
+	rc = transmit(ch, &one, 1, total, msg, timeout);
+	free(p);
+	return rc;
+}
+
+int
+ipc__transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
+    size_t total, const struct ipc_msg *msg, int timeout)
+{
+	if (ipc__unlikely(count > WIRE_IOVS - 2) && goes_whole(ch, total))
+		return transmit_joined(ch, iov, count, total, msg, timeout);
+	return transmit(ch, iov, count, total, msg, timeout);
 }
 
 /*
