@@ -88,6 +88,7 @@ struct ipc__in {
 	bool		 fds_lost;
 
 	int		 end;		/* 0, or the code of the end */
+	int		 untold;	/* an end that passes, to be told yet */
 	_Atomic int	 bye;		/* directions that the other side said
 					   goodbye to */
 	int64_t		 nap;		/* how long the last doze was, ns */
@@ -297,6 +298,8 @@ void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
 /* Was ipc_wake called?  Takes the mark and returns -ECANCELED. */
 int ipc__cancelled(struct ipc_channel *ch, int dir);
+/* It was taken by a call that had something else to tell. */
+void ipc__cancel_again(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 bool ipc__side_ready(struct ipc_channel *ch, int dir);

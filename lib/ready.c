@@ -168,6 +168,12 @@ wake_side(struct ipc__ready *r)
 }
 
 void
+ipc__cancel_again(struct ipc_channel *ch, int dir)
+{
+	wake_side(side_ready(ch, dir));
+}
+
+void
 ipc_wake(struct ipc_channel *ch)
 {
 	int saved = errno;
