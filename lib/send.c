@@ -40,8 +40,10 @@ send_fds(struct ipc_channel *ch, const struct ipc_msg *msg)
 		return 0;
 	}
 	if ((rc = ipc__life_send_fds(out->life, out->fd_serial, msg->fds,
-	    msg->fd_count)) < 0)
+	    msg->fd_count)) < 0) {
+		out->road_full = rc == -EAGAIN;
 		return ipc__out_answer(ch, rc);
+	}
 	out->fds_gone = true;
 	return ipc__owe(ch, IPC__CTL_FDS, msg->fd_count, out->fd_serial);
 }
@@ -128,6 +130,7 @@ push(struct ipc_channel *ch, const struct iovec *from, int count,
 	ssize_t n = 0;
 	int rc;
 
+	out->road_full = false;
 	if (ipc__unlikely(out->end || atomic_load_explicit(&ch->gone,
 	    memory_order_relaxed)))
 		return ipc__plain(out->end ? out->end : ch->gone);
@@ -165,7 +168,7 @@ no_room(struct ipc_channel *ch)
 {
 	int rc;
 
-	if ((rc = silent_end(ch)) != -EAGAIN)
+	if ((rc = silent_end(ch)) != -EAGAIN || ch->out.road_full)
 		return rc;
 	rc = ipc__be_arm(ch->out.half, IPC_SEND);
 	return rc < 0 ? ipc__fail_at(ch->address.text, rc) :
