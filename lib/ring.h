@@ -147,7 +147,7 @@ struct ipc__ring {
 	unsigned	 denied;	/* no memory: do not ask every time */
 	/* Held back. */
 	bool		 held;		/* the word of line u */
-	bool		 unfenced;	/* payload was written around the cache */
+	bool		 unfenced;	/* payload went around the cache */
 	unsigned	 waiting;
 	struct { struct ipc__ring_line *line; uint64_t word; }
 			 wait[IPC__RING_HELD];

@@ -6,11 +6,11 @@
  *
  * A private one is noted in the runtime directory before it is used, and marked
  * for removal as soon as both sides have it attached: from then on it lives as
- * long as somebody has it, and nothing stays behind.  Who takes it does that, or
- * its maker, where the taker may not.  A ticket could tell of anybody's segment,
- * so it also says a secret that is in the memory of private ones: who knows that
- * may attach the segment, and marking one that is attached harms nobody.  A
- * named one is noted in the runtime directory, where its bells lie too.
+ * long as somebody has it, and nothing stays behind.  Who takes it does that,
+ * or its maker, where the taker may not.  A ticket could tell of anybody's
+ * segment, so it also says a secret that is in the memory of private ones: who
+ * knows that may attach the segment, and marking one that is attached harms
+ * nobody.  A named one is noted in the runtime directory, where its bells lie too.
  */
 
 #include <sys/ipc.h>
@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "error.h"
 #include "name.h"
@@ -85,6 +86,47 @@ sysvshm_secret(struct ipc__shm_map *map)
 	return (uint64_t *)(void *)(map->base + SECRET);
 }
 
+/*
+ * What dead processes left: swept by the next one that makes a segment, at most
+ * once a second.
+ */
+
+static bool
+sysvshm_gone(int kind, int id)
+{
+	struct shmid_ds ds;
+
+	return kind == IPC__SYSV_SHM && shmctl(id, IPC_STAT, &ds) < 0 &&
+	    (errno == EINVAL || errno == EIDRM);
+}
+
+static bool
+sysvshm_swept(int kind, int id)
+{
+	return kind == IPC__SYSV_SHM &&
+	    (shmctl(id, IPC_RMID, NULL) == 0 || sysvshm_gone(kind, id));
+}
+
+static void
+sysvshm_sweep(void)
+{
+	static const struct ipc__sysname_sweeper by = {
+		.gone = sysvshm_gone, .remove = sysvshm_swept
+	};
+	/* Only a hint: two threads that sweep at once do no harm. */
+	static _Atomic int64_t due;
+	struct ipc__error before;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	if (ts.tv_sec < atomic_load_explicit(&due, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&due, ts.tv_sec + 1, memory_order_relaxed);
+	ipc__error_keep(&before);
+	ipc__sysname_sweep(&by);
+	ipc__error_restore(&before);
+}
+
 static int
 sysvshm_pair(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__address *address)
@@ -94,6 +136,7 @@ sysvshm_pair(struct ipc__half *a, struct ipc__half *b,
 
 	if (!map)
 		return -ENOMEM;
+	sysvshm_sweep();
 	rc = sysvshm_make(map, IPC_PRIVATE, address);
 	if (rc == 0) {
 		arc4random_buf(sysvshm_secret(map), sizeof(uint64_t));
