@@ -208,6 +208,7 @@ ipc__address_parse_by(struct ipc__address *a, const char *text,
 	int rc;
 
 	memset(a, 0, sizeof *a);
+	a->client = (uid_t)-1;
 	ipc__options_default(&a->opt);
 	if (text == NULL)
 		return ipc__fail(EINVAL, "the address is NULL");
@@ -254,7 +255,8 @@ ipc__address_as(struct ipc__address *a, const struct ipc__address *from,
 {
 	int rc;
 
-	*a = (struct ipc__address){ .be = be, .opt = from->opt };
+	*a = (struct ipc__address){ .be = be, .opt = from->opt,
+	    .client = from->client };
 	a->opt.at = a->opt.follow_name = NULL;
 	if ((rc = copy_string(&a->text, from->text)) == 0 &&
 	    (rc = copy_string(&a->name, from->name)) == 0 &&

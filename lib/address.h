@@ -61,6 +61,8 @@ struct ipc__address {
 	char		*text;		/* as given, for messages */
 	char		*name;		/* decoded, "" where there is none */
 	struct ipc__options opt;
+	uid_t		 client;	/* a session's halves: whose the other
+					   end will be; -1: not known */
 };
 
 /* Parses and checks against what the mechanism honours this way.  Both strings

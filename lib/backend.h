@@ -44,6 +44,8 @@ enum ipc__trait {
 	IPC__PATHS	= 1 << 6, /* names are paths */
 	IPC__LOCAL_NAME	= 1 << 7, /* a name may be a path or a bare name */
 	IPC__SPINS	= 1 << 8, /* looking costs no system call */
+	IPC__CONFIRM	= 1 << 10, /* a ticket names what goes with its last
+				      holder: whoever takes it confirms that */
 	IPC__INPROC	= 1 << 9  /* lives in one process: no fork, no spawn */
 };
 
@@ -216,6 +218,11 @@ struct ipc_backend {
 	int (*arm)(struct ipc__half *h, int dir);
 	/* The core is awake again and needs no ringing.  NULL: nothing. */
 	void (*disarm)(struct ipc__half *h, int dir);
+	/* wait=block, no deadline, and nothing to watch: the kernel's own
+	 * blocking call, until something may have come or gone; a send that
+	 * found no room is made by it.  0: look again; -EINTR likewise.
+	 * NULL: growing intervals. */
+	int (*block)(struct ipc__half *h, int dir);
 
 	/*
 	 * Ending

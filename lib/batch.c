@@ -84,7 +84,8 @@ ipc__batch(struct ipc_channel *ch, const struct iovec *messages, int count)
 	ssize_t n;
 	int taken;
 
-	if (!out->framed || out->begun || out->end || ipc__out_debt(out) ||
+	if (!out->framed || out->begun || out->end || ch->gone ||
+	    ipc__out_debt(out) ||
 	    count < 2 || ch->in.exact)
 		return 0;
 	if (out->batch == NULL &&

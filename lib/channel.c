@@ -220,6 +220,13 @@ ipc__be_disarm(struct ipc__half *h, int dir)
 		h->be->disarm(h, dir);
 }
 
+/* -EOPNOTSUPP: it can not. */
+int
+ipc__be_block(struct ipc__half *h, int dir)
+{
+	return h->be->block == NULL ? -EOPNOTSUPP : h->be->block(h, dir);
+}
+
 int
 ipc__be_again(struct ipc__half *h)
 {
@@ -340,12 +347,12 @@ ipc__channel_new(struct ipc_channel **out, struct ipc__address *address,
 
 /* Opened objects have their own limits, the others what was agreed. */
 static size_t
-limit_of(const struct ipc_channel *ch, const struct ipc__half *h, bool tagged)
+limit_of(const struct ipc_channel *ch, size_t record, bool tagged)
 {
 	size_t limit = ch->address.opt.max_message;
 
-	if (!(ch->caps & IPC_CAP_LARGE) && h->record - tagged < limit)
-		limit = h->record - tagged;
+	if (!(ch->caps & IPC_CAP_LARGE) && record - tagged < limit)
+		limit = record - tagged;
 	return limit;
 }
 
@@ -358,10 +365,12 @@ attach_in(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	in->half = h;
 	in->life = life;
 	in->framed = bytes && ch->boundary == IPC_MESSAGE;
-	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare;
+	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare &&
+	    ch->boundary == IPC_MESSAGE;
 	in->exact = h->adopted;
 	in->outlives = ch->way == IPC_WAY_OPEN;
-	in->limit = limit_of(ch, h, in->tagged);
+	in->limit = limit_of(ch, h->room > h->record ? h->room : h->record,
+	    in->tagged);
 	h->refs++;
 	if (life != NULL)
 		life->refs++;
@@ -375,10 +384,12 @@ attach_out(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	out->half = h;
 	out->life = life;
 	out->framed = h->be->traits & IPC__BYTES && ch->boundary == IPC_MESSAGE;
-	out->tagged = !(h->be->traits & (IPC__BYTES | IPC__FLAGS)) && !h->bare;
+	/* A stream of nothing but bytes has nothing to say beside. */
+	out->tagged = !(h->be->traits & (IPC__BYTES | IPC__FLAGS)) &&
+	    !h->bare && ch->boundary == IPC_MESSAGE;
 	out->outlives = ch->way == IPC_WAY_OPEN;
 	out->piece = h->record - out->tagged;
-	out->limit = limit_of(ch, h, out->tagged);
+	out->limit = limit_of(ch, h->record, out->tagged);
 	h->refs++;
 	if (life != NULL)
 		life->refs++;

@@ -228,7 +228,8 @@ refused(const struct ipc__greeting *offer)
 static int
 agree(struct ipc_channel *ch, const struct ipc__greeting *offer)
 {
-	const struct ipc__greeting *hello = &ch->greet->hello;
+	struct ipc__greet *c = ch->greet;
+	const struct ipc__greeting *hello = &c->hello;
 	int dir = offer->dir;
 
 	if (offer->kind == IPC__REFUSE)
@@ -289,7 +290,8 @@ take_offer(struct ipc_channel *ch, const struct ipc__greeting *offer)
 		return -EBADMSG;
 	if ((rc = ipc__tickets_take(&l, be, ch->dir, &c->g, offer)) < 0)
 		return choice && say_taken(c, false) == 0 ? -EAGAIN : rc;
-	if (choice && (rc = say_taken(c, true)) < 0) {
+	if ((choice || be->traits & IPC__CONFIRM) &&
+	    (rc = say_taken(c, true)) < 0) {
 		ipc__link_drop(&l);
 		return rc;
 	}
@@ -404,7 +406,8 @@ ipc__greet_step(struct ipc_channel *ch)
 static void
 make_hello(struct ipc_channel *ch, int flags)
 {
-	struct ipc__greeting *h = &ch->greet->hello;
+	struct ipc__greet *c = ch->greet;
+	struct ipc__greeting *h = &c->hello;
 	const struct ipc__options *o = &ch->address.opt;
 
 	h->kind = IPC__HELLO;
@@ -468,10 +471,13 @@ start_control(struct ipc_channel *ch, int timeout)
 static int
 start(struct ipc_channel *ch, int flags, int timeout)
 {
-	if ((ch->greet = calloc(1, sizeof *ch->greet)) == NULL)
+	struct ipc__greet *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
 		return ipc__fail(ENOMEM, "no memory for a connection");
-	ipc__greeter_init(&ch->greet->g);
-	ch->greet->timer = -1;
+	ipc__greeter_init(&c->g);
+	c->timer = -1;
+	atomic_store(&ch->greet, c);
 	make_hello(ch, flags);
 	return ipc__be_native(ch->be) ? start_native(ch, timeout) :
 	    start_control(ch, timeout);

@@ -150,7 +150,7 @@ ipc__inet_resolve(struct ipc__inet *list, const char *name, int type,
     bool passive)
 {
 	struct addrinfo hints = { .ai_socktype = type }, *all;
-	struct hostport hp;
+	struct hostport hp = { "", "" };
 	int rc;
 
 	memset(list, 0, sizeof *list);

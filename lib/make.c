@@ -7,44 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends.h"
 #include "core.h"
 #include "make.h"
-
-/*
- * Schemes that choose
- */
-
-/* Whether to try the next choice: the mechanism is not to be had here. */
-static bool
-next_choice(int rc)
-{
-	return rc == -ENOSYS || rc == -EOPNOTSUPP || rc == -EAFNOSUPPORT ||
-	    rc == -EACCES || rc == -EPERM || rc == -ENOSPC || rc == -ENODEV ||
-	    rc == -EMFILE || rc == -ENOMEM || rc == -EPROTONOSUPPORT;
-}
-
-int
-ipc__choose(const struct ipc__address *a, enum ipc_way way,
-    int (*try)(struct ipc__address *, void *), void *arg)
-{
-	const char *const *name;
-	struct ipc__address as;
-	int rc = -EPROTONOSUPPORT;
-
-	for (name = a->be->choices; *name != NULL; name++) {
-		/* It may have no use for an option that is given. */
-		rc = ipc__address_as(&as, a, ipc__backend(*name,
-		    strlen(*name)), way);
-		if (rc < 0)
-			continue;
-		rc = try(&as, arg);
-		ipc__address_free(&as);
-		if (!next_choice(rc))
-			return rc;
-	}
-	return rc;
-}
 
 /* Parses, and tries the mechanism itself or those that it chooses from. */
 static int
@@ -58,7 +22,8 @@ with_address(const char *text, enum ipc_way way,
 		return ipc__fail(EINVAL, "no address (NULL)");
 	if ((rc = ipc__address_parse(&a, text, way)) < 0)
 		return rc;
-	rc = a.be->choices != NULL ? ipc__choose(&a, way, try, arg) :
+	rc = a.be->choices != NULL && way != IPC_WAY_OPEN ?
+	    ipc__choose(&a, way, try, arg) :
 	    try(&a, arg);
 	if (rc < 0)
 		rc = ipc__fail_at(text, rc);
@@ -311,6 +276,37 @@ try_open(struct ipc__address *a, void *arg)
 	return 0;
 }
 
+/* A scheme that chooses: what is there already, and only then a new one. */
+static int
+choose_open(struct ipc__address *a, struct open_request *r)
+{
+	int flags = r->flags, lock = -1, rc;
+
+	if (flags & IPC_CREATE && (lock = ipc__choose_lock(a)) < 0)
+		return lock;
+	r->flags = flags & IPC_DUPLEX;
+	rc = ipc__choose_existing(a, try_open, r);
+	r->flags = flags;
+	if (rc == -ENOENT && flags & IPC_CREATE) {
+		rc = ipc__choose(a, IPC_WAY_OPEN, try_open, r);
+	} else if (flags & IPC_CREATE && flags & IPC_EXCLUSIVE &&
+	    rc != -EINVAL) {
+		if (rc == 0)
+			ipc_close(*r->ch);
+		rc = ipc__fail(EEXIST, "there is something of this name");
+	}
+	if (lock >= 0)
+		ipc__choose_unlock(lock, a);
+	return rc;
+}
+
+static int
+try_open_any(struct ipc__address *a, void *arg)
+{
+	return a->be->choices != NULL ? choose_open(a, arg) :
+	    try_open(a, arg);
+}
+
 int
 ipc_open(struct ipc_channel **ch, const char *address, int flags)
 {
@@ -323,7 +319,7 @@ ipc_open(struct ipc_channel **ch, const char *address, int flags)
 	if ((rc = check_flags(flags, IPC_DUPLEX | IPC_CREATE | IPC_EXCLUSIVE,
 	    "ipc_open")) < 0)
 		return rc;
-	return with_address(address, IPC_WAY_OPEN, try_open, &r);
+	return with_address(address, IPC_WAY_OPEN, try_open_any, &r);
 }
 
 /*

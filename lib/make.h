@@ -22,10 +22,25 @@ void ipc__link_drop(struct ipc__link *l);
 void ipc__attach_end(struct ipc_channel *ch, struct ipc__link *l, int end);
 bool ipc__wants_life(const struct ipc_backend *be, int boundary);
 
+/*
+ * choose.c
+ */
+
 /* Calls try with each mechanism that the address's scheme chooses from, until
  * one is to be had. */
 int ipc__choose(const struct ipc__address *a, enum ipc_way way,
     int (*try)(struct ipc__address *, void *), void *arg);
+/* The same for a named object that may be there as any of them; -ENOENT. */
+int ipc__choose_existing(const struct ipc__address *a,
+    int (*try)(struct ipc__address *, void *), void *arg);
+/* Nobody else makes or removes what has this name meanwhile. */
+int ipc__choose_lock(const struct ipc__address *a);
+void ipc__choose_unlock(int lock, const struct ipc__address *a);
+int ipc__choose_unlink(const struct ipc__address *a);
+
+/*
+ * make.c
+ */
 
 /* SCHEME or SCHEME:... as an address; free(3). */
 char *ipc__scheme_address(const char *scheme);

@@ -16,9 +16,17 @@
 	X(unixgram)	\
 	X(tcp)		\
 	X(udp)		\
-	X(inproc)	\
+	X(sysvmq)	\
+	X(posixmq)	\
+	X(sysvshm)	\
+	X(posixshm)	\
 	X(memfd)	\
+	X(mmap)		\
 	X(file)		\
+	X(inproc)	\
+	X(mq)		\
+	X(shm)		\
+	X(local)	\
 	/* EOL */
 
 #undef unix	/* gcc's gnu modes know a macro of this name */

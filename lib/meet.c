@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "listen.h"
+#include "make.h"
 
 static int
 adopt_control(struct ipc_listener *l, int fd)
@@ -119,7 +120,10 @@ ipc_unlink(const char *address)
 		rc = ipc__address_parse(&a, address, IPC_WAY_SESSION);
 	if (rc < 0)
 		return ipc__fail_at(address, rc);
-	rc = a.be->unlink == NULL ? -EOPNOTSUPP : ipc__be_unlink(&a);
+	if (a.be->choices != NULL && a.be->mechanism.ways & 1 << IPC_WAY_OPEN)
+		rc = ipc__choose_unlink(&a);
+	else
+		rc = a.be->unlink == NULL ? -EOPNOTSUPP : ipc__be_unlink(&a);
 	/* No such object: a meeting point. */
 	if ((rc == -EOPNOTSUPP || rc == -EPROTOTYPE || rc == -ENOENT) &&
 	    (rc = ipc__meeting_path(&a, false, path, sizeof path)) == 0)

@@ -202,6 +202,22 @@ doze(struct ipc_channel *ch, struct pollfd *fds, unsigned n, int64_t deadline,
 	    -ETIMEDOUT : 0;
 }
 
+/* Nothing to poll, though there would be time.  Only wait=block gives the
+ * thread away for so long: ipc_wake does not reach it there. */
+static int
+wait_blind(struct ipc_channel *ch, struct pollfd *bell, int64_t deadline,
+    int dir)
+{
+	int rc = -EOPNOTSUPP;
+
+	if (ch->address.opt.wait == IPC__WAIT_BLOCK && deadline < 0 &&
+	    ch->greet == NULL)
+		rc = ipc__be_block(side_half(ch, dir), dir);
+	if (rc == -EINTR)
+		rc = 0;
+	return rc == -EOPNOTSUPP ? doze(ch, bell, 1, deadline, dir) : rc;
+}
+
 static int
 timed_out(int64_t deadline)
 {
@@ -231,7 +247,7 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 		ipc__count(ch->in.sleeps, 1);
 	else
 		ipc__count(ch->out.sleeps, 1);
-	rc = n == 0 ? doze(ch, fds, 1, deadline, dir) :
+	rc = n == 0 ? wait_blind(ch, fds, deadline, dir) :
 	    ipc__poll_until(fds, (unsigned)n + 1, deadline);
 	if (rc == 0 && n > 0)
 		return ipc__plain(-ETIMEDOUT);

@@ -188,18 +188,13 @@ ipc__ring_check(const void *memory, size_t size, uint64_t *out)
 }
 
 static void
-ring_attach(struct ipc__ring *r, void *memory, uint64_t payload, int dir)
+ring_attach(struct ipc__ring *r, void *memory, uint64_t payload)
 {
-	struct ipc__ring_head *h = memory;
-
-	r->head = h;
 	r->lines = (uint32_t)ring_line_count(payload);
 	r->plines = (uint32_t)(payload / IPC__RING_LINE);
 	r->record = (size_t)payload / 4;
-	r->line = (struct ipc__ring_line *)(void *)(h + 1);
+	r->line = (struct ipc__ring_line *)(void *)(r->head + 1);
 	r->payload = (unsigned char *)memory + ipc__ring_start(payload);
-	r->own = dir == IPC_SEND ? &h->send : &h->recv;
-	r->other = dir == IPC_SEND ? &h->recv : &h->send;
 }
 
 static int
@@ -318,14 +313,16 @@ ring_join_send(struct ipc__ring *r)
 	return 0;
 }
 
-int
-ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload, int dir,
+void
+ipc__ring_sleeper_only(struct ipc__ring *r, void *memory, int dir,
     const struct ipc__ring_ops *ops, void *owner)
 {
 	memset(r, 0, sizeof *r);
 	r->ops = ops;
 	r->owner = owner;
-	ring_attach(r, memory, payload, dir);
+	r->head = memory;
+	r->own = dir == IPC_SEND ? &r->head->send : &r->head->recv;
+	r->other = dir == IPC_SEND ? &r->head->recv : &r->head->send;
 	/* Until we say otherwise we fence; an earlier holder's word is not
 	 * ours.  The fence is F of the argument above for the time before. */
 	atomic_store_explicit(&r->own->reg, 0, memory_order_relaxed);
@@ -334,6 +331,14 @@ ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload, int dir,
 	atomic_store_explicit(&r->own->sleep, htole32(r->nap),
 	    memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
+}
+
+int
+ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload, int dir,
+    const struct ipc__ring_ops *ops, void *owner)
+{
+	ipc__ring_sleeper_only(r, memory, dir, ops, owner);
+	ring_attach(r, memory, payload);
 	return dir == IPC_SEND ? ring_join_send(r) : ring_join_recv(r);
 }
 

@@ -54,7 +54,8 @@ struct ipc__ring_head {
 	uint32_t	 record;	/* largest record, bytes */
 	uint32_t	 start;		/* of the payload, in lines */
 	alignas(8) uint64_t bytes;	/* all of it */
-	unsigned char	 pad0[24];
+	unsigned char	 pad0[16];
+	uint64_t	 secret;	/* System V: see sysvshm.c */
 
 	struct ipc__ring_side send;	/* line 1: written by the sender */
 	struct ipc__ring_side recv;	/* line 2: by the receiver */
@@ -242,6 +243,10 @@ int	ipc__ring_check(const void *memory, size_t size, uint64_t *payload);
  * one has been, it goes on where that one stopped.  -EBADMSG. */
 int	ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload,
 	    int dir, const struct ipc__ring_ops *ops, void *owner);
+
+/* Only the sleeping of a ring, in memory whose sides lie where a ring's do. */
+void	ipc__ring_sleeper_only(struct ipc__ring *r, void *memory, int dir,
+	    const struct ipc__ring_ops *ops, void *owner);
 
 /*
  * Moving.  As the operations of a backend; -ENOSPC where there is no more

@@ -105,6 +105,20 @@ push_record(struct ipc_channel *ch, const struct iovec *from, int count,
 	return out->done == out->total ? 1 : 0;
 }
 
+/* The kernel had no memory for so large a record: smaller ones from now on. */
+static bool
+shrink(struct ipc_channel *ch, ssize_t n)
+{
+	struct ipc__out *out = &ch->out;
+	size_t record = out->half->record - out->tagged;
+
+	if (n != -EMSGSIZE || out->framed || record >= out->piece ||
+	    !(ch->caps & IPC_CAP_LARGE))
+		return false;
+	out->piece = record;
+	return true;
+}
+
 /* Brings the message on as far as it goes: 0 it is out, -EAGAIN, the end. */
 static int
 push(struct ipc_channel *ch, const struct iovec *from, int count,
@@ -125,8 +139,10 @@ push(struct ipc_channel *ch, const struct iovec *from, int count,
 	while (n == 0) {
 		n = out->framed ? push_frames(ch, from, count) :
 		    push_record(ch, from, count, msg);
-		if (n < 0)
+		if (n < 0 && !shrink(ch, n))
 			return ipc__out_answer(ch, n);
+		if (n < 0)
+			n = 0;
 	}
 	return 0;
 }
@@ -185,8 +201,8 @@ no_wait(struct ipc_channel *ch)
 {
 	int rc = -EAGAIN;
 
-	if (ch->out.half->be->traits & IPC__SILENT || ch->out.ready.epoll != -1)
-		rc = no_room(ch);
+	/* Without an event loop nobody waits, and nothing is to ring. */
+	rc = ch->out.ready.epoll != -1 ? no_room(ch) : silent_end(ch);
 	return rc == 0 || rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;
 }
 
@@ -208,7 +224,7 @@ begin(struct ipc_channel *ch, size_t total)
 	struct ipc__out *out = &ch->out;
 
 	if (out->begun)
-		return same_message(ch, total);
+		return out->end ? out->end : same_message(ch, total);
 	out->total = total;
 	out->done = 0;
 	out->fds_gone = false;

@@ -10,13 +10,17 @@
  */
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "barrier.h"
 #include "error.h"
 #include "shm.h"
+#include "shmopen.h"
 
 static inline struct ipc__shm *
 shm_state(const struct ipc__half *h)
@@ -47,8 +51,16 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 	struct ipc__ring *r = &s->ring;
 	int rc;
 
-	rc = ipc__ring_join(r, map->base, map->payload, h->dir,
-	    &shm_ring_ops, map);
+	s->slots = map->slot != 0;
+	if (s->slots) {
+		ipc__ring_sleeper_only(r, map->base, h->dir, &shm_ring_ops,
+		    map);
+		ipc__latest_join(&s->latest, map->base, map->slot,
+		    &shm_ring_ops, map);
+		rc = 0;
+	} else
+		rc = ipc__ring_join(r, map->base, map->payload, h->dir,
+		    &shm_ring_ops, map);
 	if (rc < 0)
 		return rc;
 	/* `can' is for ever: the other side may have left its fences out on
@@ -61,8 +73,8 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 		    "membarrier(2), which this process may not call");
 	s->map = map;
 	h->fd = -1;
-	h->record = r->record;
-	h->capacity = (size_t)map->payload;
+	h->record = s->slots ? s->latest.size : r->record;
+	h->capacity = s->slots ? s->latest.size : (size_t)map->payload;
 	return 0;
 }
 
@@ -106,9 +118,11 @@ ipc__shm_close(struct ipc__half *h, bool clean)
 {
 	struct ipc__shm *s = shm_state(h);
 
-	(void)clean;
+	if (s->map && s->opened && clean)
+		ipc__shm_farewell(h);
 	if (s->map)
 		ipc__shm_unref(s->map);
+	ipc__latest_leave(&s->latest);
 	s->map = NULL;
 }
 
@@ -148,10 +162,22 @@ shm_wake_sender(struct ipc__shm *s)
 		shm_ring_bell(s, s->map->bell[1], token);
 }
 
+/* What was shown is on disk before the call returns. */
+static int
+shm_sync(struct ipc__shm_map *map)
+{
+	if (!map->sync || msync(map->base, map->bytes, MS_SYNC) == 0)
+		return 0;
+	return ipc__fail_sys("msync");
+}
+
 int
 ipc__shm_reserve(struct ipc__half *h, void **data, size_t size)
 {
-	return ipc__ring_reserve(&shm_state(h)->ring, data, size);
+	struct ipc__shm *s = shm_state(h);
+
+	return s->slots ? ipc__latest_reserve(&s->latest, data, size) :
+	    ipc__ring_reserve(&s->ring, data, size);
 }
 
 int
@@ -160,9 +186,14 @@ ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags)
 	struct ipc__shm *s = shm_state(h);
 	int rc;
 
-	rc = ipc__ring_commit(&s->ring, size, flags);
-	if (rc == 0 && !(flags & IPC__HOLD))
-		shm_wake_receiver(s);
+	if (s->slots)
+		flags &= ~(unsigned)IPC__HOLD;
+	rc = s->slots ? ipc__latest_commit(&s->latest, size, flags) :
+	    ipc__ring_commit(&s->ring, size, flags);
+	if (rc < 0 || flags & IPC__HOLD)
+		return rc;
+	rc = shm_sync(s->map);
+	shm_wake_receiver(s);
 	return rc;
 }
 
@@ -172,18 +203,33 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 {
 	struct ipc__shm *s = shm_state(h);
 	unsigned flags = aside ? aside->flags : 0;
+	int synced = 0;
 	ssize_t rc;
 
-	rc = ipc__ring_send(&s->ring, iov, count, flags);
-	if (rc >= 0 && !(flags & IPC__HOLD))
-		shm_wake_receiver(s);
-	return rc;
+	if (s->slots)
+		rc = ipc__latest_send(&s->latest, iov, count, flags);
+	else
+		rc = ipc__ring_send(&s->ring, iov, count, flags);
+	if (rc < 0 || (flags & IPC__HOLD && !s->slots))
+		return rc;
+	if (s->map->sync)
+		synced = shm_sync(s->map);
+	shm_wake_receiver(s);
+	return synced < 0 ? synced : rc;
 }
 
 ssize_t
 ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
 {
-	return ipc__ring_peek(&shm_state(h)->ring, data, flags);
+	struct ipc__shm *s = shm_state(h);
+	ssize_t rc;
+
+	rc = s->slots ? ipc__latest_peek(&s->latest, data, flags) :
+	    ipc__ring_peek(&s->ring, data, flags);
+	/* Gone before this look: what it sent is there now. */
+	if (rc == -EAGAIN && (s->gone || s->late) && ipc__shm_over(h))
+		return -EPIPE;
+	return rc;
 }
 
 void
@@ -191,6 +237,10 @@ ipc__shm_release(struct ipc__half *h, unsigned flags)
 {
 	struct ipc__shm *s = shm_state(h);
 
+	if (s->slots) {
+		ipc__latest_release(&s->latest);
+		return;
+	}
 	ipc__ring_release(&s->ring, flags);
 	if (!(flags & IPC__HOLD))
 		shm_wake_sender(s);
@@ -201,8 +251,11 @@ ipc__shm_publish(struct ipc__half *h, int dir)
 {
 	struct ipc__shm *s = shm_state(h);
 
+	if (s->slots)
+		return;
 	if (dir == IPC_SEND) {
 		ipc__ring_publish(&s->ring);
+		(void)shm_sync(s->map);
 		shm_wake_receiver(s);
 	} else {
 		ipc__ring_free(&s->ring);
@@ -225,42 +278,88 @@ ipc__shm_watch(const struct ipc__half *h, int dir, struct pollfd *fds)
 	return 1;
 }
 
+/* Would a call get on? */
+static bool
+shm_ready(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	if (s->slots)
+		return h->dir == IPC_SEND || ipc__latest_ready(&s->latest);
+	return ipc__ring_ready(&s->ring);
+}
+
+/* true: it was lit. */
+static bool
+shm_put_out(struct ipc__half *h)
+{
+	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
+	ssize_t n;
+
+	do
+		n = read(shm_own_bell(h), bytes, sizeof bytes);
+	while (n < 0 && errno == EINTR);
+	shm_state(h)->lit = false;
+	return n > 0;
+}
+
 /* Puts our bell out, marks us asleep, and looks once more. */
 static bool
 shm_doze(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
-	uint64_t count;
 
-	while (read(shm_own_bell(h), &count, sizeof count) < 0 &&
-	    errno == EINTR)
-		;
-	s->lit = false;
+	shm_put_out(h);
 	if (ipc__ring_doze(&s->ring) && ipc__barrier() < 0)
 		return false;
-	return !ipc__ring_ready(&s->ring);
+	return !shm_ready(h);
+}
+
+/* Rings our own bell.  A receiver holds its FIFO for reading only, and opens it
+ * anew for that. */
+static bool
+shm_light(struct ipc__half *h)
+{
+	const uint64_t one = 1;
+	int bell = shm_own_bell(h), fd = bell;
+	char path[40];
+	bool done;
+
+	if (shm_state(h)->opened && h->dir == IPC_RECV) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", bell);
+		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			return false;
+	}
+	done = write(fd, &one, sizeof one) > 0;
+	if (fd != bell)
+		close(fd);
+	return done;
 }
 
 int
 ipc__shm_arm(struct ipc__half *h, int dir)
 {
 	struct ipc__shm *s = shm_state(h);
-	const uint64_t one = 1;
 
 	if (dir != h->dir)
 		return 0;
-	if (dir == IPC_SEND && s->ring.held)
+	if (dir == IPC_SEND && !s->slots && s->ring.held)
 		ipc__shm_publish(h, dir);
-	/* Still asleep: it is being rung if something came. */
-	if (ipc__ring_asleep(&s->ring))
-		return ipc__ring_ready(&s->ring);
-	if (s->ring.nap & 1)
+	/* Still asleep: rung if something comes.  If it has been rung this very
+	 * moment, with the mark still to be taken off, it has to be marked anew
+	 * once the bell is out. */
+	if (ipc__ring_asleep(&s->ring)) {
+		if (!shm_put_out(h))
+			return shm_ready(h) || ipc__shm_hung_up(h);
+	} else if (s->ring.nap & 1)
 		s->lit = true;
-	if (!ipc__ring_ready(&s->ring) && shm_doze(h))
-		return 0;
+	if (!shm_ready(h) && shm_doze(h))
+		/* Hung up it is lit by itself. */
+		return ipc__shm_hung_up(h);
 	ipc__ring_rise(&s->ring);
 	/* Something is there: whoever only polls must see it. */
-	if (!s->lit && write(shm_own_bell(h), &one, sizeof one) > 0)
+	if (!s->lit && shm_light(h))
 		s->lit = true;
 	return 1;
 }
@@ -268,6 +367,9 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 void
 ipc__shm_stretch(struct ipc__half *h, size_t more)
 {
+	struct ipc__shm *s = shm_state(h);
+
 	(void)more;
-	ipc__ring_stretch(&shm_state(h)->ring);
+	if (!s->slots)
+		ipc__ring_stretch(&s->ring);
 }

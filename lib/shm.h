@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "backend.h"
+#include "latest.h"
 #include "ring.h"
 
 /* One piece of shared memory in this process, used by one end or by both. */
@@ -21,9 +22,13 @@ struct ipc__shm_map {
 	unsigned char	*base;
 	size_t		 span;		/* address space */
 	size_t		 bytes;		/* of memory */
-	uint64_t	 payload;
+	uint64_t	 payload;	/* of a ring; or */
+	uint64_t	 slot;		/* the longest message of slots */
 	int		 mem;		/* a file descriptor, or -1 */
 	int		 id;		/* of a System V segment, or -1 */
+	bool		 owned;		/* the segment is still to be removed,
+					   by us */
+	bool		 passed;	/* an end went to another process */
 	bool		 sync;		/* on disk before a send returns */
 	_Atomic bool	 mirrored;
 	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the
@@ -32,9 +37,17 @@ struct ipc__shm_map {
 
 /* The state behind a half. */
 struct ipc__shm {
-	struct ipc__ring ring;
+	struct ipc__ring ring;		/* of slots: only to sleep by */
+	struct ipc__latest latest;
 	struct ipc__shm_map *map;
+	bool		 slots;
 	bool		 lit;		/* our bell is readable, for sure */
+
+	/* Opened: see shmopen.c. */
+	bool		 opened;
+	bool		 endless;	/* it does not matter who sends */
+	bool		 late;		/* its sender was gone before we came */
+	bool		 gone;		/* its sender is gone */
 };
 
 /* A map with nothing in it yet; ipc__shm_unref() frees it, and closes what it
@@ -42,13 +55,20 @@ struct ipc__shm {
 struct ipc__shm_map *ipc__shm_map_new(void);
 void	ipc__shm_unref(struct ipc__shm_map *map);
 
+/* The sizes of a new ring, or of slots with latest=1. */
+void	ipc__shm_size(struct ipc__shm_map *map, const struct ipc__options *);
 /* Sizes a new, empty file, makes its first page real, maps and formats it. */
-int	ipc__shm_make_file(struct ipc__shm_map *map, uint64_t capacity);
-/* Attaches and formats a new segment; map->payload and the rest are set. */
+int	ipc__shm_make_file(struct ipc__shm_map *map,
+	    const struct ipc__options *);
+/* Attaches and formats a new segment of map->bytes. */
 int	ipc__shm_make_segment(struct ipc__shm_map *map);
-/* Maps a ring that is in a file, or in a segment, and checks it. */
-int	ipc__shm_map_file(struct ipc__shm_map *map, uint64_t payload);
-int	ipc__shm_map_segment(struct ipc__shm_map *map, uint64_t payload);
+/* Looks at the header of what somebody made: the sizes. */
+int	ipc__shm_measure(struct ipc__shm_map *map, const void *memory,
+	    size_t bytes);
+/* Maps what is in a file, or in a segment, and checks that its sizes are those
+ * of the map. */
+int	ipc__shm_map_file(struct ipc__shm_map *map);
+int	ipc__shm_map_segment(struct ipc__shm_map *map);
 
 /* For struct ipc__ring_ops: the owner is the map. */
 int	ipc__shm_populate(void *owner, size_t offset, size_t size);
@@ -79,6 +99,8 @@ int	ipc__shm_watch(const struct ipc__half *h, int dir,
 int	ipc__shm_arm(struct ipc__half *h, int dir);
 void	ipc__shm_stretch(struct ipc__half *h, size_t more);
 void	ipc__shm_close(struct ipc__half *h, bool clean);
+/* shmopen.c: an opened end says goodbye. */
+void	ipc__shm_farewell(struct ipc__half *h);
 
 /* The option keys that every ring honours: pairs, and what sessions add. */
 #define IPC__SHM_KEYS	(1u << IPC__KEY_BOUNDARY | 1u << IPC__KEY_DUPLEX | \
@@ -91,7 +113,7 @@ void	ipc__shm_close(struct ipc__half *h, bool clean);
 #define IPC__SHM_CAPS	(IPC_CAP_DUPLEX | IPC_CAP_MESSAGE | IPC_CAP_STREAM | \
     IPC_CAP_LARGE | IPC_CAP_RELIABLE | IPC_CAP_END | IPC_CAP_DEATH | \
     IPC_CAP_DELIVERS | IPC_CAP_FD | IPC_CAP_FDS | IPC_CAP_PEER | \
-    IPC_CAP_INPLACE | IPC_CAP_HALF)
+    IPC_CAP_INPLACE | IPC_CAP_HALF | IPC_CAP_LATEST)
 
 #define IPC__SHM_TRAITS	(IPC__FLAGS | IPC__LIFE | IPC__SILENT | IPC__SPINS)
 

@@ -114,7 +114,7 @@ ipc__shm_mirror(void *owner)
 	/* Acquire pairs with the release below, of the other end here. */
 	if (atomic_load_explicit(&map->mirrored, memory_order_acquire))
 		return 0;
-	if (map->payload % page != 0)
+	if (map->payload == 0 || map->payload % page != 0)
 		return -EINVAL;
 	/* An old size of nothing makes a second mapping of the same pages,
 	 * whatever they come from. */
@@ -138,11 +138,28 @@ ipc__shm_registered(void *owner)
  */
 
 static void
-shm_size(struct ipc__shm_map *map, uint64_t payload)
+shm_size(struct ipc__shm_map *map, uint64_t payload, uint64_t slot)
 {
-	map->payload = ipc__ring_payload(payload);
-	map->bytes = ipc__ring_bytes(map->payload);
+	map->slot = slot;
+	map->payload = slot ? 0 : ipc__ring_payload(payload);
+	map->bytes = slot ? ipc__latest_bytes(slot) :
+	    ipc__ring_bytes(map->payload);
 	map->span = map->bytes + (size_t)map->payload;
+}
+
+void
+ipc__shm_size(struct ipc__shm_map *map, const struct ipc__options *opt)
+{
+	shm_size(map, opt->capacity, opt->latest ? ipc__latest_size(opt) : 0);
+}
+
+static void
+shm_format(struct ipc__shm_map *map)
+{
+	if (map->slot)
+		ipc__latest_format(map->base, map->slot);
+	else
+		ipc__ring_format(map->base, map->payload);
 }
 
 /* The whole span at once; what lies behind the end of the file is not touched
@@ -160,11 +177,11 @@ shm_map_fd(struct ipc__shm_map *map)
 }
 
 int
-ipc__shm_make_file(struct ipc__shm_map *map, uint64_t capacity)
+ipc__shm_make_file(struct ipc__shm_map *map, const struct ipc__options *opt)
 {
 	int rc;
 
-	shm_size(map, capacity ? capacity : IPC__RING_CAPACITY);
+	ipc__shm_size(map, opt);
 	if (ftruncate(map->mem, (off_t)map->bytes) < 0)
 		return ipc__fail_sys("ftruncate");
 	rc = shm_allocate(map->mem, 0, IPC__RING_FIRST);
@@ -173,42 +190,54 @@ ipc__shm_make_file(struct ipc__shm_map *map, uint64_t capacity)
 	rc = shm_map_fd(map);
 	if (rc < 0)
 		return rc;
-	ipc__ring_format(map->base, map->payload);
-	return 0;
-}
-
-static int
-shm_check(struct ipc__shm_map *map)
-{
-	uint64_t payload;
-	int rc;
-
-	rc = ipc__ring_check(map->base, map->bytes, &payload);
-	if (rc < 0)
-		return rc;
-	if (payload != map->payload)
-		return ipc__fail(EBADMSG, "ring of %llu bytes, not %llu",
-		    (unsigned long long)payload,
-		    (unsigned long long)map->payload);
-	return 0;
-}
-
-static int
-shm_bounds(struct ipc__shm_map *map, uint64_t payload, uint64_t have)
-{
-	if (payload < IPC__RING_CAPACITY_MIN ||
-	    payload != ipc__ring_payload(payload))
-		return ipc__fail(EBADMSG, "ring of %llu bytes",
-		    (unsigned long long)payload);
-	shm_size(map, payload);
-	if (have < map->bytes)
-		return ipc__fail(EBADMSG, "the memory is cut short: %llu bytes "
-		    "of a ring of %zu", (unsigned long long)have, map->bytes);
+	shm_format(map);
 	return 0;
 }
 
 int
-ipc__shm_map_file(struct ipc__shm_map *map, uint64_t payload)
+ipc__shm_measure(struct ipc__shm_map *map, const void *memory, size_t bytes)
+{
+	uint64_t n;
+	int rc;
+
+	if (bytes >= sizeof(struct ipc__latest_head) &&
+	    ipc__latest_is(memory)) {
+		rc = ipc__latest_check(memory, bytes, &n);
+		if (rc == 0)
+			shm_size(map, 0, n);
+		return rc;
+	}
+	rc = ipc__ring_check(memory, bytes, &n);
+	if (rc == 0)
+		shm_size(map, n, 0);
+	return rc;
+}
+
+/* What was mapped is what was meant. */
+static int
+shm_check(struct ipc__shm_map *map)
+{
+	uint64_t n;
+	int rc;
+
+	rc = map->slot ? ipc__latest_check(map->base, map->bytes, &n) :
+	    ipc__ring_check(map->base, map->bytes, &n);
+	if (rc == 0 && n != (map->slot ? map->slot : map->payload))
+		rc = ipc__fail(EBADMSG, "the memory changes its size");
+	return rc;
+}
+
+static int
+shm_bounds(const struct ipc__shm_map *map, uint64_t have)
+{
+	if (have < map->bytes)
+		return ipc__fail(EBADMSG, "the memory is cut short: %llu bytes "
+		    "of %zu", (unsigned long long)have, map->bytes);
+	return 0;
+}
+
+int
+ipc__shm_map_file(struct ipc__shm_map *map)
 {
 	struct stat st;
 	int rc;
@@ -217,7 +246,7 @@ ipc__shm_map_file(struct ipc__shm_map *map, uint64_t payload)
 		return ipc__fail_sys("fstat");
 	if (!S_ISREG(st.st_mode))
 		return ipc__fail(EBADMSG, "a ring's memory is a file");
-	rc = shm_bounds(map, payload, (uint64_t)st.st_size);
+	rc = shm_bounds(map, (uint64_t)st.st_size);
 	if (rc < 0)
 		return rc;
 	rc = shm_map_fd(map);
@@ -240,14 +269,14 @@ shm_attach(struct ipc__shm_map *map)
 }
 
 int
-ipc__shm_map_segment(struct ipc__shm_map *map, uint64_t payload)
+ipc__shm_map_segment(struct ipc__shm_map *map)
 {
 	struct shmid_ds ds;
 	int rc;
 
 	if (shmctl(map->id, IPC_STAT, &ds) < 0)
 		return ipc__fail_sys("shmctl");
-	rc = shm_bounds(map, payload, ds.shm_segsz);
+	rc = shm_bounds(map, ds.shm_segsz);
 	if (rc < 0)
 		return rc;
 	/* A larger one would be mapped over what lies behind our span. */
@@ -264,7 +293,7 @@ ipc__shm_make_segment(struct ipc__shm_map *map)
 	int rc = shm_attach(map);
 
 	if (rc == 0)
-		ipc__ring_format(map->base, map->payload);
+		shm_format(map);
 	return rc;
 }
 
@@ -291,6 +320,22 @@ shm_get(struct ipc__ticket *t, unsigned bytes)
 }
 
 #define TICKET_SIZE	12u
+#define TICKET_SLOT	(UINT64_C(1) << 63)
+
+/* The sizes that a ticket tells of, if they can be. */
+static int
+shm_ticket_size(struct ipc__shm_map *map, uint64_t n)
+{
+	uint64_t slot = n & TICKET_SLOT ? n & ~TICKET_SLOT : 0;
+
+	if (n & TICKET_SLOT ? slot < IPC__RING_LINE ||
+	    slot > IPC__LATEST_SIZE_MAX || slot % IPC__RING_LINE != 0 :
+	    n < IPC__RING_CAPACITY_MIN || n != ipc__ring_payload(n))
+		return ipc__fail(EBADMSG, "memory of %llu bytes",
+		    (unsigned long long)n);
+	shm_size(map, n, slot);
+	return 0;
+}
 
 int
 ipc__shm_give(struct ipc__half *h, struct ipc__ticket *t)
@@ -301,7 +346,7 @@ ipc__shm_give(struct ipc__half *h, struct ipc__ticket *t)
 	if (t->size + TICKET_SIZE > IPC__TICKET_BYTES ||
 	    t->fd_count + 3 > IPC__TICKET_FDS)
 		return ipc__fail(EINVAL, "ticket: full");
-	shm_put(t, map->payload, 8);
+	shm_put(t, map->slot ? map->slot | TICKET_SLOT : map->payload, 8);
 	shm_put(t, (uint32_t)map->id, 4);
 	if (map->mem >= 0)
 		t->fds[t->fd_count++] = map->mem;
@@ -373,8 +418,10 @@ ipc__shm_take(struct ipc__half *h, struct ipc__ticket *t,
 	if (rc == 0 && check)
 		rc = check(map->mem);
 	if (rc == 0)
-		rc = check ? ipc__shm_map_file(map, payload) :
-		    ipc__shm_map_segment(map, payload);
+		rc = shm_ticket_size(map, payload);
+	if (rc == 0)
+		rc = check ? ipc__shm_map_file(map) :
+		    ipc__shm_map_segment(map);
 	if (rc == 0)
 		rc = ipc__shm_join(h, map);
 	if (rc < 0)

@@ -25,6 +25,7 @@
 #define STREAM_LARGE	((size_t)1 << 20)
 #define STREAM_SPARE	((size_t)64 << 10)
 #define BARE_LARGE	((size_t)4 << 20)  /* the kernel's largest record */
+#define LEAST		4096		   /* no kernel's buffer is smaller */
 
 static size_t
 smaller(size_t a, size_t b)
@@ -46,7 +47,7 @@ set_buffer(int fd, int option, size_t want)
 
 	setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
 	value = ipc__socket_get(fd, SOL_SOCKET, option);
-	return value > 0 ? (size_t)value : 0;
+	return value > LEAST ? (size_t)value : LEAST;
 }
 
 size_t
@@ -67,7 +68,7 @@ current(const struct ipc__half *h)
 {
 	int held = ipc__socket_get(ipc__socket_out(h), SOL_SOCKET, SO_SNDBUF);
 
-	return held > 0 ? (size_t)held : 0;
+	return held > LEAST ? (size_t)held : LEAST;
 }
 
 /*
@@ -78,7 +79,7 @@ static void
 stream_fit(struct ipc__half *h, size_t held)
 {
 	/* The kernel cuts a stream into pieces of up to half the buffer. */
-	h->record = held > 256 ? held / 2 - 64 : 64;
+	h->record = held / 2 - 64;
 	h->atomic = smaller(h->record, STREAM_ATOMIC);
 	h->capacity = held;
 }
@@ -138,25 +139,23 @@ void
 ipc__record_size(struct ipc__half *h, uint64_t capacity)
 {
 	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
+	bool bound = capacity != 0 && !h->adopted;
 	size_t held = current(h), most, spare;
 	int fd = ipc__socket_out(h);
 
-	if (h->adopted) {	/* the other side is another's program */
-		h->record = record_fit(h, held);
-		h->capacity = held;
-		s->arrives = SIZE_MAX;
-		return;
-	}
 	most = set_buffer(fd, SO_SNDBUF, SIZE_MAX);
-	s->arrives = h->room = record_fit(h, most);
-	if (capacity != 0 && capacity != IPC__CAPACITY_KEEP)
+	h->room = record_fit(h, most);
+	if (bound && capacity != IPC__CAPACITY_KEEP)
 		held = set_buffer(fd, SO_SNDBUF, smaller(capacity, most));
-	h->record = record_fit(h, capacity == 0 ? most : held);
+	h->record = record_fit(h, bound ? held : most);
+	/* An opened receiver only answers; what comes is what counts. */
+	if (h->bare && h->dir == IPC_RECV)
+		h->record = h->room;
 	spare = record_spare(h);
 	if (held + spare > most && most > 2 * spare)
 		held = most - spare;
 	h->capacity = set_buffer(fd, SO_SNDBUF, held);
-	s->raise = capacity == 0 ? smaller(most, 5 * h->record) : 0;
+	s->raise = bound ? 0 : smaller(most, 5 * h->record);
 }
 
 /* Large records go fastest when several are under way at once. */

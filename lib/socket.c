@@ -376,7 +376,11 @@ ipc__socket_recv(int fd, const struct iovec *iov, int count,
 		take_fds(&m, aside);
 	if (aside && aside->address)
 		aside->address_size = m.msg_namelen;
-	return m.msg_flags & MSG_TRUNC ? -EBADMSG : n;
+	if (!(m.msg_flags & MSG_TRUNC))
+		return n;
+	while (aside && aside->fds && aside->fd_count > 0)
+		close(aside->fds[--aside->fd_count]);
+	return -EBADMSG;
 }
 
 bool
@@ -471,29 +475,25 @@ ipc__record_send(struct ipc__half *h, const struct iovec *iov, int count,
 /* Would the next record be cut?  Then it must stay where it is.  An error that
  * waits is told by this look, and not by the receive after it. */
 static ssize_t
-look(struct ipc__half *h, size_t room)
+look(const struct ipc__half *h, size_t room)
 {
 	ssize_t n;
 
 	n = recv(h->fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 	if (n < 0)
 		return -errno;
-	if ((size_t)n <= room)
-		return 0;
-	if ((size_t)n > h->record)
-		h->record = n;
-	return -EMSGSIZE;
+	return (size_t)n <= room ? 0 : -EMSGSIZE;
 }
 
 ssize_t
 ipc__record_recv(struct ipc__half *h, const struct iovec *iov, int count,
     struct ipc__aside *aside)
 {
-	const struct ipc__socket *s = IPC__STATE(h, const struct ipc__socket);
 	size_t room = iov_size(iov, count);
 	ssize_t n;
 
-	if (room < s->arrives && (n = look(h, room)) < 0)
+	if (room < (h->room ? h->room : h->record) &&
+	    (n = look(h, room)) < 0)
 		return n;
 	n = ipc__socket_recv(h->fd, iov, count, aside);
 	if (n == -EBADMSG)

@@ -12,7 +12,7 @@
 #include "backend.h"
 #include "name.h"
 
-/* Records that hold a message of 1 MiB, or of 64 KiB, and what the core adds. */
+/* Records that hold a message of 1 MiB, of 64 KiB, and what the core adds. */
 #define IPC__RECORD_LARGE	((1u << 20) + 256)
 #define IPC__RECORD_SMALL	((64u << 10) + 256)
 
@@ -30,8 +30,6 @@
 
 /* The state of every socket half begins with this. */
 struct ipc__socket {
-	size_t	 arrives;	/* the largest record that can come: a buffer
-				   that is smaller is worth a look first */
 	size_t	 raise;		/* what SO_SNDBUF is raised to when large
 				   messages go through; 0: it stays */
 	uint64_t capacity;	/* of a listener: for those it accepts */
@@ -56,8 +54,8 @@ struct ipc__socket_kind {
 	int		 domain2;	/* AF_INET6 beside AF_INET */
 	int		 type;
 	const char	*title;		/* "a Unix stream socket" */
-	/* Sets record, atomic and capacity, and the kernel's buffers unless
-	 * capacity is 0 (unsaid) or IPC__CAPACITY_KEEP. */
+	/* Sets record, room, atomic and capacity; and the kernel's buffers,
+	 * unless capacity is 0 (unsaid) or IPC__CAPACITY_KEEP. */
 	void (*size)(struct ipc__half *, uint64_t capacity);
 };
 
@@ -103,8 +101,9 @@ ssize_t ipc__socket_failed(const char *call, ssize_t rc);
  * nothing was taken. */
 ssize_t ipc__record_send(struct ipc__half *, const struct iovec *iov,
     int count, const struct ipc__aside *aside);
-/* One record of any socket; 0 is an empty one, or the end.  -EMSGSIZE: it was
- * kept, and h->record is at least its size now. */
+/* One record of any socket; 0 is an empty one, or the end.  -EMSGSIZE: the
+ * buffers are smaller than what may come, and than what has come; it was
+ * kept. */
 ssize_t ipc__record_recv(struct ipc__half *, const struct iovec *iov,
     int count, struct ipc__aside *aside);
 

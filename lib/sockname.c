@@ -103,7 +103,7 @@ ipc__unix_refused(const char *name, const struct ipc__socket_kind *kind)
 {
 	struct sockaddr_un sun;
 	struct stat st;
-	socklen_t size;
+	socklen_t size = 0;
 	int code = errno;
 
 	/* The kernel says ECONNREFUSED of everything that is no socket. */
@@ -170,7 +170,7 @@ connect_name(int fd, const char *name, int timeout,
 {
 	struct timeval none = { 0 };
 	struct sockaddr_un sun;
-	socklen_t size;
+	socklen_t size = 0;
 	int rc;
 
 	if ((rc = ipc__unix_name(&sun, &size, name)) < 0)

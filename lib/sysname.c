@@ -63,8 +63,8 @@ directory_name(char *sub, size_t size)
 		snprintf(sub, size, "sysv-%ju", (uintmax_t)st.st_ino);
 }
 
-static int
-open_directory(bool make, char *path, size_t size)
+int
+ipc__sysname_open(bool make, char *path, size_t size)
 {
 	char sub[32];
 
@@ -73,8 +73,8 @@ open_directory(bool make, char *path, size_t size)
 }
 
 /* The directory goes with the last note in it. */
-static void
-close_directory(int dir, const char *path)
+void
+ipc__sysname_close(int dir, const char *path)
 {
 	close(dir);
 	rmdir(path);
@@ -259,13 +259,13 @@ put_note(const char *file, int id, pid_t pid)
 	int dir, rc = -ENOENT;
 
 	for (int i = 0; i < TRIES && rc == -ENOENT; i++) {
-		dir = open_directory(true, path, sizeof path);
+		dir = ipc__sysname_open(true, path, sizeof path);
 		if (dir < 0)
 			return dir;
 		if (read_note(dir, file, &old) == 0 && !is_of_this_boot(&old))
 			unlinkat(dir, file, 0);
 		rc = write_note(dir, file, id, pid, start_time);
-		close_directory(dir, path);
+		ipc__sysname_close(dir, path);
 	}
 	return rc == -ENOENT ? ipc__fail(ENOENT, "%s: the directory comes and "
 	    "goes", path) : rc;
@@ -348,7 +348,7 @@ ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id)
 	rc = file_of(kind, name, file, sizeof file);
 	if (rc < 0)
 		return rc;
-	dir = open_directory(false, path, sizeof path);
+	dir = ipc__sysname_open(false, path, sizeof path);
 	rc = dir < 0 ? dir : read_note(dir, file, &r);
 	if (rc == -ENOENT || (rc == 0 && r.what.id != id))
 		rc = ipc__fail(ENOENT, "%s: there is no note about %s %d",
@@ -356,7 +356,7 @@ ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id)
 	else if (rc == 0 && unlinkat(dir, file, 0) == -1)
 		rc = ipc__fail_path("unlink", file);
 	if (dir >= 0)
-		close_directory(dir, path);
+		ipc__sysname_close(dir, path);
 	return rc;
 }
 
@@ -423,10 +423,10 @@ ipc__sysname_drop(enum ipc__sysv kind, int id)
 	int dir;
 
 	ipc__error_keep(&before);
-	dir = open_directory(false, path, sizeof path);
+	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir >= 0) {
 		for_each(dir, drop_if_same, &wanted);
-		close_directory(dir, path);
+		ipc__sysname_close(dir, path);
 	}
 	ipc__error_restore(&before);
 }
@@ -440,17 +440,19 @@ struct sweep {
 	const char	*path;
 };
 
-static int
-unlink_and_tell(int dir, const char *file, const struct sweep *s)
+static bool
+may_go(const char *file, const struct sweep *s)
 {
 	char path[IPC__PATH_MAX + IPC__NAME_MAX + 2];
 
-	if (unlinkat(dir, file, 0) == -1)
-		return 0;
 	snprintf(path, sizeof path, "%s/%s", s->path, file);
-	if (s->by->told != NULL)
-		s->by->told(path, s->by->user);
-	return 1;
+	return ipc__may_go(s->by->told, path, s->by->user);
+}
+
+static int
+tell_and_unlink(int dir, const char *file, const struct sweep *s)
+{
+	return may_go(file, s) && unlinkat(dir, file, 0) == 0;
 }
 
 static int
@@ -474,12 +476,13 @@ sweep_private(int dir, const char *file, const struct entry *e,
 	int rc = read_note(dir, file, &r);
 
 	if (rc == 0 && !is_of_this_boot(&r))
-		return unlink_and_tell(dir, file, s);
+		return tell_and_unlink(dir, file, s);
 	if (rc < 0 || for_each(dir, count_if_held, &wanted) != 0)
 		return 0;
-	if (!s->by->gone(e->kind, e->id) && !s->by->remove(e->kind, e->id))
-		return 0;
-	return unlink_and_tell(dir, file, s);
+	if (s->by->gone(e->kind, e->id))
+		return tell_and_unlink(dir, file, s);
+	return !s->by->held(e->kind, e->id) && may_go(file, s) &&
+	    s->by->remove(e->kind, e->id) && unlinkat(dir, file, 0) == 0;
 }
 
 /* What has a name stays as long as the object does.  Whoever is about to use
@@ -498,7 +501,7 @@ sweep_named(int dir, const char *file, const struct entry *e,
 		return 0;
 	if (read_note(dir, file, &r) == 0 && (!is_of_this_boot(&r) ||
 	    s->by->gone(e->kind, r.what.id)))
-		swept = unlink_and_tell(dir, file, s);
+		swept = tell_and_unlink(dir, file, s);
 	ipc__sysname_unlock(lock, (enum ipc__sysv)e->kind, name);
 	return swept;
 }
@@ -520,7 +523,7 @@ ipc__sysname_sweep(const struct ipc__sysname_sweeper *by)
 	int dir, swept;
 
 	ipc__error_keep(&before);
-	dir = open_directory(false, path, sizeof path);
+	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
 	place.dir = dir;
@@ -528,6 +531,6 @@ ipc__sysname_sweep(const struct ipc__sysname_sweeper *by)
 	swept = for_each(dir, sweep_one, &s);
 	if (swept >= 0)
 		ipc__error_restore(&before);
-	close_directory(dir, path);
+	ipc__sysname_close(dir, path);
 	return swept;
 }

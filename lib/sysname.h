@@ -50,15 +50,24 @@ int ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid);
 /* The private object has been removed: so are all notes about it. */
 void ipc__sysname_drop(enum ipc__sysv kind, int id);
 
-/* gone: is there no such object?  remove: removes it, true if it is gone now;
- * asked for private objects whose holders are all dead.  Returns how many
- * notes went; tells each one's path. */
+/* gone: is there no such object?  held: does the kernel know of somebody who
+ * uses it?  remove: removes it, true if it is gone now; called for private
+ * objects whose holders are all dead and which nobody else uses.  Returns how many
+ * notes went; tells each one's path before. */
 struct ipc__sysname_sweeper {
 	bool		(*gone)(int kind, int id);
+	bool		(*held)(int kind, int id);
 	bool		(*remove)(int kind, int id);
 	ipc__told	*told;		/* may be NULL */
 	void		*user;
 };
 int ipc__sysname_sweep(const struct ipc__sysname_sweeper *);
+
+/* The directory of the notes, open, for other notes of the same namespace (with
+ * names that begin with none of msg-, shm- and sem-); path: what it is called.
+ * Closing removes it if it is empty, so that whoever makes a file there and
+ * meets -ENOENT begins again.  make: if it is missing; else that is -ENOENT. */
+int ipc__sysname_open(bool make, char *path, size_t size);
+void ipc__sysname_close(int dir, const char *path);
 
 #endif

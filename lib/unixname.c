@@ -398,6 +398,9 @@ bind_datagram(const struct ipc__address *a, const struct ipc__place *place,
 	errno = -rc;
 	if (rc < 0)
 		return ipc__fail_path("bind", place->path);
+	/* Known before anything can fail, to be removed if something does. */
+	if (fstatat(place->dir, base, st, AT_SYMLINK_NOFOLLOW) == -1)
+		return ipc__fail_path("stat", place->path);
 	rc = dress(a, place, base, st);
 	if (rc < 0)
 		remove_same(place->dir, base, st);

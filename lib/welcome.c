@@ -168,12 +168,18 @@ offer_halves(const struct ipc_listener *l, struct ipc__client *c,
 	    strlen(scheme)), IPC_WAY_SESSION);
 	if (rc < 0)
 		return rc;
-	/* What it is made as has no name. */
+	/* What it is made as has no name, and is for this client. */
 	c->address.name[0] = 0;
+	if (c->peer.struct_size != 0)
+		c->address.client = c->peer.uid;
 	if (!(c->address.opt.set & UINT32_C(1) << IPC__KEY_CAPACITY))
 		c->address.opt.capacity = c->agreed.capacity;
 	rc = ipc__link_make(&c->link, &c->address, l->dir, false);
-	return rc < 0 ? rc : send_offer(c, scheme);
+	if (rc == 0)
+		rc = send_offer(c, scheme);
+	c->offered = rc == 0 && (l->address.be->choices != NULL ||
+	    c->address.be->traits & IPC__CONFIRM);
+	return rc;
 }
 
 /* Where the scheme leaves it open: the first that can be made. */
@@ -187,7 +193,6 @@ offer_next(const struct ipc_listener *l, struct ipc__client *c)
 		if (rc == 0 || rc == -EPIPE || rc == -EAGAIN)
 			break;
 	}
-	c->offered = rc == 0;
 	return rc;
 }
 
@@ -219,7 +224,7 @@ answered(const struct ipc_listener *l, struct ipc__client *c,
 
 	if (answer->kind == IPC__TAKEN)
 		return 1;
-	if (answer->kind != IPC__NEXT)
+	if (answer->kind != IPC__NEXT || c->choice == NULL)
 		return -EBADMSG;
 	rc = offer_next(l, c);
 	return rc < 0 ? refuse(c, -rc) : 0;

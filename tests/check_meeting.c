@@ -367,8 +367,8 @@ START_TEST(the_wrong_call_for_a_name_says_which_is_right)
 	expect_true(strstr(ipc_errmsg(), "ipc_open") != NULL);
 	expect(-EEXIST, ipc_listen(&l, text, 0));
 	expect(0, ipc_close(opened));
-	expect_either(0, here.caps & IPC_CAP_ADDRESS ? -ENOENT : 0,
-	    ipc_unlink(text));
+	expect_either(0, here.mech->caps[IPC_WAY_OPEN] & IPC_CAP_ADDRESS ?
+	    -ENOENT : 0, ipc_unlink(text));
 }
 END_TEST
 

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -26,9 +27,13 @@
 #include "shm.h"
 
 extern const struct ipc_backend ipc__backend_memfd;
+extern const struct ipc_backend ipc__backend_posixshm;
+extern const struct ipc_backend ipc__backend_sysvshm;
+extern const struct ipc_backend ipc__backend_mmap;
 
 static const struct ipc_backend *const backends[] = {
-	&ipc__backend_memfd,
+	&ipc__backend_memfd, &ipc__backend_posixshm, &ipc__backend_sysvshm,
+	&ipc__backend_mmap
 };
 #define BACKENDS	((int)(sizeof backends / sizeof backends[0]))
 
@@ -62,18 +67,28 @@ struct ends {
 };
 
 static void
+address_of(struct ipc__address *a, const struct ipc_backend *be, char *name)
+{
+	memset(a, 0, sizeof *a);
+	a->be = be;
+	a->name = a->text = name;
+	a->opt.mode = 0600;
+	a->opt.uid = (uid_t)-1;
+	a->opt.gid = (gid_t)-1;
+	a->opt.end = true;
+}
+
+static bool latest;
+
+static void
 pair_of(struct ends *e, const struct ipc_backend *be, uint64_t capacity)
 {
 	struct ipc__address a;
 	static char none[] = "";
 
-	memset(&a, 0, sizeof a);
-	a.be = be;
-	a.name = a.text = none;
+	address_of(&a, be, none);
 	a.opt.capacity = capacity;
-	a.opt.mode = 0600;
-	a.opt.uid = (uid_t)-1;
-	a.opt.gid = (gid_t)-1;
+	a.opt.latest = latest;
 	e->recv = half_new(be, IPC_RECV);
 	e->send = half_new(be, IPC_SEND);
 	if (be->pair(e->recv, e->send, &a) < 0)
@@ -259,7 +274,7 @@ START_TEST(a_false_ticket_is_refused)
 			if (bad.fds[i] >= 0)
 				close(bad.fds[i]);
 	}
-	for (i = 0; i < 8; i++) {
+	for (i = 0; i < 6; i++) {
 		struct ipc__ticket bad = t;
 
 		for (k = 0; k < t.fd_count; k++)
@@ -386,12 +401,14 @@ static int
 sender(struct ipc__half *h, unsigned n, unsigned seed)
 {
 	static unsigned char buffer[1 << 16];
+	size_t size, most = h->record;
 	unsigned i;
-	size_t size;
 
+	if (most > sizeof buffer)
+		most = sizeof buffer;
 	for (i = 0; i < n; i++) {
 		size = 4 + (unsigned)rand_r(&seed) %
-		    (i % 8 ? 100 : (unsigned)sizeof buffer - 4);
+		    (i % 8 ? 100 : most - 4);
 		memcpy(buffer, &i, 4);
 		memset(buffer + 4, (int)i, size - 4);
 		while (put(h, buffer, size, 0) == -EAGAIN)
@@ -450,6 +467,395 @@ START_TEST(no_wake_up_is_lost)
 }
 END_TEST
 
+/*
+ * latest=1
+ */
+
+START_TEST(only_the_newest_is_there)
+{
+	unsigned char in[100];
+	struct ends e;
+	unsigned i;
+
+	latest = true;
+	pair_of(&e, backends[_i], 0);
+	ck_assert_int_eq(get(e.recv, in, sizeof in), -EAGAIN);
+	ck_assert_int_eq(e.recv->be->arm(e.recv, IPC_RECV), 0);
+	for (i = 0; i < 1000; i++) {
+		memset(in, (int)i, sizeof in);
+		ck_assert_int_eq(put(e.send, in, 1 + i % 100, 0), 1 + i % 100);
+	}
+	ck_assert(lit(e.recv));
+	ck_assert_int_eq(get(e.recv, in, sizeof in), 100);
+	ck_assert_uint_eq(in[99], 999 & 0xff);
+	ck_assert_int_eq(get(e.recv, in, sizeof in), -EAGAIN);
+	ck_assert_int_eq(e.recv->be->arm(e.recv, IPC_RECV), 0);
+	ck_assert(!lit(e.recv));
+	ck_assert_int_eq(e.send->be->arm(e.send, IPC_SEND), 1);
+	ck_assert_int_eq(put(e.send, in, 0, 0), 0);
+	ck_assert_int_eq(get(e.recv, in, sizeof in), 0);
+	pair_free(&e);
+	latest = false;
+}
+END_TEST
+
+/* Number n, n times over, of a length that n tells. */
+static void
+write_all(struct ipc__half *h, unsigned last)
+{
+	static uint32_t buffer[4096];
+	unsigned i, k, n;
+
+	for (n = 1; n <= last; n++) {
+		k = 1 + n * 2654435761u % 4096;
+		for (i = 0; i < k; i++)
+			buffer[i] = n;
+		if (put(h, buffer, k * 4, 0) != (ssize_t)k * 4)
+			_exit(2);
+	}
+	_exit(0);
+}
+
+START_TEST(no_slot_is_ever_torn)
+{
+	const unsigned last = 30000;
+	static uint32_t in[4096];
+	uint32_t was = 0;
+	struct ends e;
+	pid_t child;
+	ssize_t n, i;
+
+	latest = true;
+	pair_of(&e, backends[_i], 0);
+	child = fork();
+	if (child == 0)
+		write_all(e.send, last);
+	while (was != last) {
+		n = get(e.recv, in, sizeof in);
+		if (n == -EAGAIN) {
+			ck_assert(await(e.recv, 20000));
+			continue;
+		}
+		ck_assert_int_ge(n, 4);
+		ck_assert_uint_gt(in[0], was);
+		was = in[0];
+		ck_assert_int_eq(n / 4, 1 + was * 2654435761u % 4096);
+		for (i = 0; i < n / 4; i++)
+			ck_assert(in[i] == was);
+	}
+	wait_for(child);
+	pair_free(&e);
+	latest = false;
+}
+END_TEST
+
+/*
+ * Names
+ */
+
+static char name[200], runtime[100];
+
+static void
+runtime_remove(void)
+{
+	char command[150];
+
+	snprintf(command, sizeof command, "rm -rf '%s'", runtime);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void
+runtime_make(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	snprintf(runtime, sizeof runtime, "%s/shm-XXXXXX",
+	    dir ? dir : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(runtime));
+	setenv("IPC_RUNTIME_DIR", runtime, 1);
+}
+
+static const struct ipc_backend *
+named(int i)
+{
+	static const struct ipc_backend *const all[] = {
+		&ipc__backend_posixshm, &ipc__backend_sysvshm,
+		&ipc__backend_mmap, &ipc__backend_sysvshm
+	};
+
+	if (i == 3)
+		snprintf(name, sizeof name, "0x%x", 0x1bc00000u +
+		    (unsigned)getpid() % 0xfffffu);
+	else
+		snprintf(name, sizeof name, "%s%sipc-check-shm-%ld",
+		    i == 2 ? runtime : "", i == 1 ? "" : "/", (long)getpid());
+	return all[i];
+}
+
+static struct ipc__half *
+open_as(const struct ipc_backend *be, int dir, int flags, int expected)
+{
+	struct ipc__half *h = half_new(be, dir);
+	struct ipc__address a;
+	int rc;
+
+	address_of(&a, be, name);
+	a.opt.latest = latest;
+	h->bare = true;
+	rc = be->open(h, &a, flags);
+	if (rc != expected)
+		ck_abort_msg("open gives %d, not %d: %s", rc, expected,
+		    ipc_errmsg());
+	if (rc == 0)
+		return h;
+	free(h);
+	return NULL;
+}
+
+static void
+unlink_as(const struct ipc_backend *be)
+{
+	struct ipc__address a;
+
+	address_of(&a, be, name);
+	if (be->unlink(&a) != 0)
+		ck_abort_msg("unlink: %s", ipc_errmsg());
+	ck_assert_int_eq(be->unlink(&a), -ENOENT);
+}
+
+START_TEST(one_holder_in_each_role)
+{
+	const struct ipc_backend *be = named(_i);
+	struct ipc__half *in, *out;
+	char buffer[10];
+
+	open_as(be, IPC_SEND, 0, -ENOENT);
+	in = open_as(be, IPC_RECV, IPC_CREATE | IPC_EXCLUSIVE, 0);
+	open_as(be, IPC_RECV, IPC_CREATE | IPC_EXCLUSIVE, -EEXIST);
+	open_as(be, IPC_RECV, 0, -EBUSY);
+	out = open_as(be, IPC_SEND, 0, 0);
+	open_as(be, IPC_SEND, IPC_CREATE, -EBUSY);
+	ck_assert_int_eq(put(out, "x", 1, 0), 1);
+	half_free(out);
+	ck_assert_int_eq(get(in, buffer, 10), 1);
+	ck_assert(await(in, 1000));
+	ck_assert_int_eq(get(in, buffer, 10), -EPIPE);
+	ck_assert(be->ends_with(in, "", 0));
+	ck_assert_int_eq(be->again(in), 1);
+	ck_assert_int_eq(get(in, buffer, 10), -EAGAIN);
+	ck_assert(!await(in, 10));
+	out = open_as(be, IPC_SEND, 0, 0);
+	half_free(in);
+	in = open_as(be, IPC_RECV, 0, 0);
+	ck_assert_int_eq(put(out, "y", 1, 0), 1);
+	ck_assert(await(in, 1000));
+	ck_assert_int_eq(get(in, buffer, 10), 1);
+	half_free(in);
+	half_free(out);
+	unlink_as(be);
+}
+END_TEST
+
+/* Senders are killed at any moment; each message arrives once, whole and in
+ * order, and a sleeping receiver is told at once. */
+START_TEST(killed_senders_lose_nothing)
+{
+	const struct ipc_backend *be = named(_i);
+	uint32_t *sent, next = 0, buffer[3000];
+	struct ipc__half *in, *out;
+	unsigned round, seed = 5;
+	pid_t child;
+	ssize_t n;
+
+	latest = false;
+	sent = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED |
+	    MAP_ANONYMOUS, -1, 0);
+	in = open_as(be, IPC_RECV, IPC_CREATE, 0);
+	for (round = 0; round < 60; round++) {
+		child = fork();
+		if (child == 0) {
+			out = open_as(be, IPC_SEND, 0, 0);
+			sent[1] = round + 1;
+			for (;;) {
+				n = 4 + 4 * (*sent * 2654435761u >> 21);
+				buffer[0] = buffer[n / 4 - 1] = *sent;
+				if (put(out, buffer, (size_t)n, 0) == n)
+					++*sent;
+				else if (!await(out, 20000))
+					_exit(2);
+			}
+		}
+		while (*(volatile uint32_t *)&sent[1] != round + 1)
+			usleep(50);
+		usleep((useconds_t)(rand_r(&seed) % 3000));
+		if (rand_r(&seed) % 2)
+			while ((n = get(in, buffer, sizeof buffer)) >= 0)
+				ck_assert_uint_eq(buffer[0], next++);
+		kill(child, SIGKILL);
+		wait_for(child);
+		while ((n = get(in, buffer, sizeof buffer)) != -EPIPE) {
+			if (n == -EAGAIN) {
+				ck_assert(await(in, 5000));
+				continue;
+			}
+			ck_assert_int_gt(n, 0);
+			ck_assert_uint_eq(buffer[0], next);
+			ck_assert_uint_eq(buffer[n / 4 - 1], next);
+			next++;
+		}
+		ck_assert(!be->ends_with(in, "", 0));
+		ck_assert_int_eq(be->again(in), 1);
+		/* The last one may have been shown and not counted. */
+		ck_assert(next == *sent || next == *sent + 1);
+		*sent = next;
+	}
+	half_free(in);
+	unlink_as(be);
+	munmap(sent, 4096);
+}
+END_TEST
+
+START_TEST(latest_of_a_name)
+{
+	const struct ipc_backend *be = named(_i);
+	struct ipc__half *in, *out;
+	char buffer[10];
+
+	latest = true;
+	out = open_as(be, IPC_SEND, IPC_CREATE, 0);
+	ck_assert_int_eq(put(out, "old", 3, 0), 3);
+	ck_assert_int_eq(put(out, "newest", 6, 0), 6);
+	half_free(out);
+	latest = false;
+	open_as(be, IPC_RECV, 0, -EPROTO);
+	latest = true;
+	in = open_as(be, IPC_RECV, 0, 0);
+	ck_assert_int_eq(get(in, buffer, 10), 6);
+	ck_assert_int_eq(get(in, buffer, 10), -EAGAIN);
+	half_free(in);
+	unlink_as(be);
+	latest = false;
+}
+END_TEST
+
+/* What is not a whole ring is not mapped. */
+START_TEST(a_spoilt_file_is_refused)
+{
+	const struct ipc_backend *be = named(2);
+	struct ipc__half *in;
+	int fd, i;
+
+	in = open_as(be, IPC_RECV, IPC_CREATE, 0);
+	half_free(in);
+	fd = open(name, O_RDWR | O_CLOEXEC);
+	for (i = 0; i < 40; i += 4) {
+		uint32_t was, now;
+
+		ck_assert_int_eq(pread(fd, &was, 4, i), 4);
+		now = was ^ 0x10000000;
+		ck_assert_int_eq(pwrite(fd, &now, 4, i), 4);
+		open_as(be, IPC_RECV, 0, -EPROTO);
+		ck_assert_int_eq(pwrite(fd, &was, 4, i), 4);
+	}
+	ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+	open_as(be, IPC_RECV, 0, -EBADMSG);
+	ck_assert_int_eq(ftruncate(fd, 100), 0);
+	open_as(be, IPC_SEND, 0, -EBADMSG);
+	close(fd);
+	unlink_as(be);
+}
+END_TEST
+
+/*
+ * Hostile
+ */
+
+/* Random words all over the memory, most of them where they matter. */
+static void
+scribble(unsigned char *base, size_t bytes, unsigned seed)
+{
+	uint64_t x = seed | 1, *word;
+	size_t at;
+
+	for (;;) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		at = x % 4 ? x / 8 % 8192 : x / 8 % bytes;
+		word = (uint64_t *)(void *)(base + (at & ~(size_t)7));
+		if (x & 0x100000)
+			*word ^= UINT64_C(1) << (x >> 58);
+		else
+			*word = x >> (x >> 58);
+	}
+}
+
+/* Sends and receives whatever there is; -EBADMSG ends a ring, and a new one
+ * is taken.  Returns how often. */
+static unsigned
+suffer(struct ends *e, int64_t until)
+{
+	static unsigned char buffer[1 << 20];
+	struct timespec ts;
+	unsigned broken = 0, turns = 0;
+	const void *p;
+	unsigned flags;
+	ssize_t n;
+
+	do {
+		n = put(e->send, buffer, turns * 37 % 3000, 0);
+		ck_assert(n >= 0 || n == -EAGAIN || n == -EBADMSG);
+		broken += n == -EBADMSG;
+		if (n == -EAGAIN)
+			e->send->be->arm(e->send, IPC_SEND);
+		n = e->recv->be->peek(e->recv, &p, &flags);
+		ck_assert(n >= 0 || n == -EAGAIN || n == -EBADMSG);
+		broken += n == -EBADMSG;
+		if (n >= 0) {
+			ck_assert_uint_le((size_t)n, sizeof buffer);
+			memcpy(buffer, p, (size_t)n);
+			e->recv->be->release(e->recv, 0);
+		} else if (n == -EAGAIN)
+			e->recv->be->arm(e->recv, IPC_RECV);
+		if (++turns % 256 == 0 && broken)
+			break;
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+	} while (ts.tv_sec * 1000 + ts.tv_nsec / 1000000 < until);
+	return broken;
+}
+
+START_TEST(a_hostile_side_breaks_only_its_ring)
+{
+	const char *text = getenv("IPC_CHECK_HOSTILE");
+	int64_t ms = text ? atoll(text) : 1500, end;
+	unsigned round = 0, broken = 0;
+	struct ipc__shm_map *map;
+	struct timespec ts;
+	struct ends e;
+	pid_t child;
+
+	latest = _i >= 2;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	end = ts.tv_sec * 1000 + ts.tv_nsec / 1000000 + ms;
+	do {
+		pair_of(&e, backends[_i % 2 * 2], round % 2 ? 0 : 1 << 16);
+		map = IPC__STATE(e.recv, struct ipc__shm)->map;
+		child = fork();
+		if (child == 0)
+			scribble(map->base, map->bytes, ++round * 7919);
+		broken += suffer(&e, end);
+		kill(child, SIGKILL);
+		wait_for(child);
+		pair_free(&e);
+		round++;
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+	} while (ts.tv_sec * 1000 + ts.tv_nsec / 1000000 < end);
+	/* A slot is mended by the next message. */
+	ck_assert(latest || broken > 0);
+	latest = false;
+}
+END_TEST
+
 /* There is no more memory: a message that fits into what there is goes on, a
  * larger one is told so, and nothing is lost. */
 int __real_posix_fallocate(int, off_t, off_t);
@@ -488,11 +894,13 @@ int
 main(void)
 {
 	Suite *s = suite_create("shm");
-	TCase *tc = tcase_create("shm");
+	TCase *tc = tcase_create("shm"), *names = tcase_create("names");
 	SRunner *sr;
 	int failed;
 
 	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(names, 60);
+	tcase_add_checked_fixture(names, runtime_make, runtime_remove);
 	tcase_add_loop_test(tc, a_pair_carries_messages, 0, BACKENDS);
 	tcase_add_loop_test(tc, payload_crosses_the_end_whole, 0, BACKENDS);
 	tcase_add_loop_test(tc, a_full_ring_keeps_all, 0, 5);
@@ -505,7 +913,15 @@ main(void)
 	tcase_add_loop_test(tc, a_full_ring_wakes_its_sender, 0, BACKENDS);
 	tcase_add_loop_test(tc, no_wake_up_is_lost, 0, BACKENDS);
 	tcase_add_test(tc, full_memory_is_an_error);
+	tcase_add_loop_test(tc, only_the_newest_is_there, 0, BACKENDS);
+	tcase_add_loop_test(tc, no_slot_is_ever_torn, 0, BACKENDS);
+	tcase_add_loop_test(names, one_holder_in_each_role, 0, 4);
+	tcase_add_loop_test(names, killed_senders_lose_nothing, 0, 4);
+	tcase_add_loop_test(names, latest_of_a_name, 0, 4);
+	tcase_add_test(names, a_spoilt_file_is_refused);
+	tcase_add_loop_test(tc, a_hostile_side_breaks_only_its_ring, 0, 4);
 	suite_add_tcase(s, tc);
+	suite_add_tcase(s, names);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);

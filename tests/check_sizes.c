@@ -54,7 +54,7 @@ START_TEST(sizes_around_this_channels_own_limits)
 	for (int i = 0; i < 3; i++)
 		for (size_t n = limits[i] > 5 ? limits[i] - 5 : 0;
 		    n <= limits[i] + 5; n++)
-			if (n <= info.max_message && n <= 16 * MIB)
+			if (n <= info.max_message && n <= 4 * MIB)
 				there_and_back(ch, n);
 	close_ends(ch);
 }
@@ -173,7 +173,7 @@ START_TEST(sides_of_different_capacity_understand_each_other)
 		if (!small)
 			strlcat(text, "?capacity=16K", sizeof text);
 		meet_at(ch, l, text, 0);
-		for (size_t n = 1; n <= 5 * MIB; n *= 9) {
+		for (size_t n = 1; n <= MIB; n *= 9) {
 			carry(ch[0], ch[1], n);
 			carry(ch[1], ch[0], n);
 		}

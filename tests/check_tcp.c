@@ -248,12 +248,12 @@ intruder(void *arg)
 		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens,
 		    &size) < 0 || !listens)
 			continue;
-		size = sizeof a;
+		memset(&a, 0, size = sizeof a);
 		if (getsockname(fd, &a.sa, &size) < 0)
 			continue;
 		mine = socket(a.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK |
 		    SOCK_CLOEXEC, 0);
-		connect(mine, &a.sa, size);
+		(void)connect(mine, &a.sa, size);
 		atomic_fetch_add((_Atomic int *)arg, 1);
 		close(mine);
 	}

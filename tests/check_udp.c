@@ -138,7 +138,7 @@ START_TEST(nobody_there_is_epipe_for_a_sender_only)
 END_TEST
 
 static ssize_t
-get_from(struct ipc__half *h, char *data, size_t size, struct ipc__aside *from)
+get_from(struct ipc__half *h, void *data, size_t size, struct ipc__aside *from)
 {
 	struct iovec iov = { data, size };
 
@@ -495,9 +495,12 @@ START_TEST(an_adopted_listener_makes_sessions)
 {
 	char where[200];
 	struct ipc__half *l = half_new(sockets[UDP], IPC_DUPLEX), *e[2];
-	int fd = stranger(AF_INET, 0);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	l->adopted = true;
+	ck_assert_int_eq(l->be->adopt(l, fd, true), -EINVAL);
+	close(fd);
+	fd = stranger(AF_INET, 0);
 	assert_ok(l->be->adopt(l, fd, true));
 	assert_ok(l->be->where(l, where, sizeof where));
 	greet(e, l, where, "hello");

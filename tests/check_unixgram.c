@@ -8,7 +8,7 @@
 #include "sockets.h"
 
 static ssize_t
-get_from(struct ipc__half *h, char *data, size_t size, struct ipc__aside *from)
+get_from(struct ipc__half *h, void *data, size_t size, struct ipc__aside *from)
 {
 	static unsigned char name[128];
 	struct iovec iov = { data, size };

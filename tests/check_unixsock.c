@@ -76,18 +76,15 @@ START_TEST(a_record_stays_when_the_buffer_is_small)
 {
 	static char data[1 << 21];
 	struct ipc__half *e[2];
-	size_t record;
 	ssize_t n;
 
 	make_pair(e, "unixpacket:");
-	record = e[1]->record;
 	memset(data, 'x', sizeof data);
 	ck_assert_int_eq(put(e[0], data, 5000), 5000);
 	for (n = 0; n < 3; n++) {
 		ck_assert_int_eq(get(e[1], data, 4999), -EMSGSIZE);
 		ck_assert_int_eq(get(e[1], data, 0), -EMSGSIZE);
 	}
-	ck_assert_uint_eq(e[1]->record, record);
 	ck_assert_int_eq(get(e[1], data, 5000), 5000);
 	ck_assert_int_eq(data[4999], 'x');
 	ck_assert_int_eq(get(e[1], data, 5000), -EAGAIN);
@@ -96,27 +93,65 @@ START_TEST(a_record_stays_when_the_buffer_is_small)
 END_TEST
 
 /* Two ends of a session need not have the same capacity. */
-START_TEST(a_larger_record_than_ones_own_is_kept)
+START_TEST(a_larger_record_than_ones_own_is_expected)
 {
 	static char data[1 << 21];
-	struct ipc__half *e[2], *small = half_new(sockets[UNIXPACKET],
-	    IPC_DUPLEX);
-	ssize_t n;
+	struct ipc__half *l, *e[2];
+	size_t n;
 
-	make_pair(e, "unixpacket:?capacity=8K");
-	small->fd = e[1]->fd;
-	memcpy(small->state, e[1]->state, small->be->size);
-	small->record = e[1]->record;
-	n = 8 * 1024;		/* the other end's may be raised */
-	ck_assert_int_eq(setsockopt(e[0]->fd, SOL_SOCKET, SO_SNDBUF,
-	    &(int){ 65536 }, sizeof(int)), 0);
-	ck_assert_uint_lt(small->record, n);
-	ck_assert_int_eq(put(e[0], data, n), n);
-	ck_assert_int_eq(get(small, data, small->record), -EMSGSIZE);
-	ck_assert_uint_eq(small->record, n);
-	ck_assert_int_eq(get(small, data, small->record), n);
-	free(small);
+	assert_ok(listen_at(&l, "unixpacket:%s/s"));
+	make_session(e, l, "unixpacket:%s/s?capacity=8K");
+	ck_assert_uint_lt(e[0]->record, 8192);
+	n = e[1]->record;
+	ck_assert_uint_ge(n, 65536);
+	ck_assert_uint_ge(e[0]->room, n);
+	ck_assert_int_eq(put(e[1], data, n), n);
+	ck_assert_int_eq(get(e[0], data, e[0]->record), -EMSGSIZE);
+	ck_assert_int_eq(get(e[0], data, e[0]->room), n);
+	ck_assert_int_eq(put(e[0], data, e[0]->record), e[0]->record);
+	ck_assert_int_eq(get(e[1], data, e[1]->room), e[0]->record);
 	free_pair(e);
+	half_free(l, true);
+}
+END_TEST
+
+/* No sender of ours makes it; it must not look like a shorter one. */
+START_TEST(a_record_that_is_cut_is_an_error)
+{
+	static char data[1 << 16];
+	struct ipc__half *e[2];
+
+	make_pair(e, "unixpacket:");
+	e[1]->room = 1000;
+	ck_assert_int_eq(put(e[0], data, 1001), 1001);
+	ck_assert_int_eq(put(e[0], data, 1000), 1000);
+	ck_assert_int_eq(get(e[1], data, 1000), -EBADMSG);
+	ck_assert_int_eq(get(e[1], data, 1000), 1000);
+	free_pair(e);
+}
+END_TEST
+
+START_TEST(an_adopted_one_takes_records_of_any_size)
+{
+	static char data[1 << 19];
+	struct ipc__half *h = half_new(sockets[UNIXPACKET], IPC_DUPLEX);
+	int fds[2], size = sizeof data;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+	    fds), 0);
+	h->adopted = h->bare = true;
+	assert_ok(h->be->adopt(h, fds[0], false));
+	ck_assert_int_eq(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size,
+	    sizeof size), 0);
+	size = h->record < sizeof data ? (int)h->record : (int)sizeof data;
+	ck_assert_int_ge(size, 400000);
+	ck_assert_int_eq(send(fds[1], data, size, 0), size);
+	ck_assert_int_eq(get(h, data, size - 1), -EMSGSIZE);
+	ck_assert_int_eq(get(h, data, size), size);
+	ck_assert_int_eq(put(h, data, size), size);
+	ck_assert_int_eq(recv(fds[1], data, size, 0), size);
+	close(fds[1]);
+	half_free(h, true);
 }
 END_TEST
 
@@ -136,21 +171,39 @@ START_TEST(large_records_raise_the_buffer_by_themselves)
 }
 END_TEST
 
+/* One that the kernel has no memory for: then smaller ones are to be sent. */
+START_TEST(a_record_beyond_the_kernel_lowers_the_record)
+{
+	static char data[5 << 20];
+	struct ipc__half *e[2];
+
+	make_pair(e, "unixpacket:");
+	e[0]->be->expect(e[0], 16 << 20);
+	ck_assert_int_eq(put(e[0], data, sizeof data), -EMSGSIZE);
+	ck_assert_uint_le(e[0]->record, 1 << 20);
+	ck_assert_int_eq(get(e[1], data, sizeof data), -EAGAIN);
+	ck_assert_int_eq(put(e[0], data, e[0]->record), e[0]->record);
+	ck_assert_int_eq(get(e[1], data, sizeof data), e[0]->record);
+	free_pair(e);
+}
+END_TEST
+
 /*
  * Descriptors
  */
 
 static ssize_t
-put_fds(struct ipc__half *h, const char *data, int *fds, unsigned count)
+put_fds(struct ipc__half *h, const char *data, const int *fds, unsigned count)
 {
-	struct ipc__aside aside = { .fds = fds, .fd_count = count };
+	struct ipc__aside aside = { .fds = (int *)(uintptr_t)fds,
+	    .fd_count = count };
 	struct iovec iov = { (void *)data, strlen(data) };
 
 	return h->be->send(h, &iov, 1, &aside);
 }
 
 static ssize_t
-get_fds(struct ipc__half *h, char *data, size_t size, struct ipc__aside *aside)
+get_fds(struct ipc__half *h, void *data, size_t size, struct ipc__aside *aside)
 {
 	struct iovec iov = { data, size };
 
@@ -469,8 +522,11 @@ suite(void)
 	tcase_add_loop_test(tc, what_is_atomic_is_whole_or_nothing, 0, 4);
 	tcase_add_test(tc, more_than_fits_is_taken_in_part);
 	tcase_add_test(tc, a_record_stays_when_the_buffer_is_small);
-	tcase_add_test(tc, a_larger_record_than_ones_own_is_kept);
+	tcase_add_test(tc, a_larger_record_than_ones_own_is_expected);
+	tcase_add_test(tc, a_record_that_is_cut_is_an_error);
+	tcase_add_test(tc, an_adopted_one_takes_records_of_any_size);
 	tcase_add_test(tc, large_records_raise_the_buffer_by_themselves);
+	tcase_add_test(tc, a_record_beyond_the_kernel_lowers_the_record);
 	tcase_add_loop_test(tc, descriptors_travel, 0, BOTH);
 	tcase_add_loop_test(tc, descriptors_without_room_are_closed_together,
 	    0, BOTH);

@@ -104,17 +104,16 @@ two_meet(uid_t a, uid_t b, const char *listening, const char *connecting)
 
 /* Listens until told to stop; nobody who comes is let in. */
 static _Noreturn void
-closed_server(uid_t uid, const char *text, struct gate *g)
+closed_server(uid_t uid, const char *text, struct gate *g, struct gate *stop)
 {
 	struct ipc_listener *l;
 	struct ipc_channel *ch;
-	int rc;
 
 	become(uid);
 	expect(0, ipc_listen(&l, text, 0));
 	gate_open(g);
-	rc = ipc_accept(&ch, l, 400);
-	expect(-ETIMEDOUT, rc);
+	while (ready(stop->fd[0], POLLIN, 0) == 0)
+		expect(-ETIMEDOUT, ipc_accept(&ch, l, 30));
 	expect(0, ipc_listener_close(l));
 	_exit(0);
 }
@@ -137,18 +136,21 @@ static void
 two_do_not_meet(uid_t a, uid_t b, const char *listening,
     const char *connecting)
 {
-	struct gate g;
+	struct gate g, stop;
 	pid_t s, c;
 
 	gate_make(&g);
+	gate_make(&stop);
 	if ((s = forked()) == 0)
-		closed_server(a, listening, &g);
+		closed_server(a, listening, &g, &stop);
 	gate_wait(&g);
 	if ((c = forked()) == 0)
 		refused_client(b, connecting);
 	peer_done(c);
+	gate_open(&stop);
 	peer_done(s);
 	gate_free(&g);
+	gate_free(&stop);
 }
 
 /* A meeting point that everybody can reach, for any scheme. */

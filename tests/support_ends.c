@@ -309,16 +309,22 @@ session_with_peer(const char *options, int flags, peer_fn *peer, void *arg,
 {
 	struct ipc_listener *l;
 	struct ipc_channel *ch;
+	struct gate g;
 	char text[STRING_SIZE];
 
 	listen_here(&l, text, sizeof text, options, flags);
+	gate_make(&g);
 	if ((*pid = fork_or_fail()) == 0) {
 		expect(0, ipc_accept(&ch, l, SOON));
 		ipc_listener_close(l);
+		gate_open(&g);
+		gate_free(&g);
 		peer_run(ch, peer, arg);
 	}
 	with_options(text, sizeof text, options);
 	expect(0, ipc_connect(&ch, text, flags, SOON));
+	gate_wait(&g);
+	gate_free(&g);
 	expect(0, ipc_listener_close(l));
 	return ch;
 }

@@ -135,7 +135,9 @@ list_processes(FILE *out)
 		threads++;
 	if (d != NULL)
 		closedir(d);
+#ifndef __SANITIZE_THREAD__	/* it has one of its own, once there are two */
 	fprintf(out, "%d threads\n", threads);
+#endif
 	if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0)
 		fprintf(out, "a child process\n");
 }
@@ -155,8 +157,11 @@ list_settings(FILE *out)
 	fprintf(out, "in %s\n", getcwd(cwd, sizeof cwd) ? cwd : "?");
 	for (int i = 1; i < NSIG; i++)
 		if (sigaction(i, NULL, &sa) == 0)
+			/* Flags mean nothing without a handler. */
 			fprintf(out, "signal %d: %p flags %x\n", i,
 			    (void *)(uintptr_t)sa.sa_handler,
+			    sa.sa_handler == SIG_DFL ||
+			    sa.sa_handler == SIG_IGN ? 0 :
 			    (unsigned)sa.sa_flags);
 	pthread_sigmask(SIG_SETMASK, NULL, &set);
 	for (int i = 1; i < NSIG; i++)

@@ -265,41 +265,18 @@ write_all(int fd, const void *data, size_t size)
 	return 0;
 }
 
-void
-print_json_string(FILE *out, const char *text)
-{
-	putc('"', out);
-	for (const unsigned char *p = (const void *)text; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			fprintf(out, "\\%c", *p);
-		else if (*p < 0x20)
-			fprintf(out, "\\u%04x", *p);
-		else
-			putc(*p, out);
-	}
-	putc('"', out);
-}
-
 const char *
 native_form(const char *scheme)
 {
-	static const struct {
-		const char *form, *schemes;
-	} forms[] = {
-		{ "simplex stream", " pipe fifo " },
-		{ "duplex stream", " unix tcp " },
-		{ "duplex message", " unixpacket unixgram udp inproc " },
-		{ "simplex message", " sysvmq posixmq sysvshm posixshm memfd"
-		    " mmap file " },
-		{ "as chosen", " mq shm local " }
+	static const char *const forms[2][2] = {
+		{ "simplex message", "simplex stream" },
+		{ "duplex message", "duplex stream" }
 	};
-	char word[32];
+	const struct ipc_mechanism *m = ipc_mechanism(scheme);
 
-	snprintf(word, sizeof word, " %s ", scheme);
-	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
-		if (strstr(forms[i].schemes, word))
-			return forms[i].form;
-	return "-";
+	if (m == NULL || m->direction == 0)
+		return "as chosen";
+	return forms[m->direction == IPC_DUPLEX][m->boundary == IPC_STREAM];
 }
 
 double

@@ -61,6 +61,9 @@ struct ipc_mechanism {
 	const char	*title;		/* "Unix socket, stream" */
 	unsigned	 ways;		/* 1 << enum ipc_way */
 	unsigned	 caps[IPC_WAYS];/* enum ipc_cap, 0 where not a way */
+	int		 direction;	/* what it is by itself: IPC_SEND, one
+					   way, or IPC_DUPLEX */
+	int		 boundary;	/* IPC_MESSAGE or IPC_STREAM */
 };
 
 /*

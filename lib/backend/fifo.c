@@ -500,6 +500,8 @@ const struct ipc_backend ipc__backend_fifo = {
 			[IPC_WAY_SESSION] = CAPS_SESSION,
 			[IPC_WAY_ADOPT] = CAPS_ADOPT,
 		},
+		.direction = IPC_SEND,
+		.boundary = IPC_STREAM
 	},
 	.traits = IPC__BYTES | IPC__LIFE | IPC__PATHS,
 	.size = sizeof(struct fifo),

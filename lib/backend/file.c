@@ -385,6 +385,8 @@ const struct ipc_backend ipc__backend_file = {
 			[IPC_WAY_OPEN] = CAPS_OPEN,
 			[IPC_WAY_SESSION] = CAPS_PAIR,
 		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT | IPC__PATHS,
 	.size = sizeof(union file),

@@ -498,6 +498,8 @@ const struct ipc_backend ipc__backend_inproc = {
 			[IPC_WAY_PAIR] = CAPS,
 			[IPC_WAY_SESSION] = CAPS,
 		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__TWOWAY | IPC__FLAGS | IPC__PASSES | IPC__SPINS |
 	    IPC__INPROC,

@@ -49,7 +49,7 @@ memfd_pair(struct ipc__half *a, struct ipc__half *b,
 	rc = map->mem = memfd_make();
 	if (rc < 0)
 		goto fail;
-	rc = ipc__shm_make_file(map, address->opt.capacity);
+	rc = ipc__shm_make_file(map, &address->opt);
 	if (rc < 0)
 		goto fail;
 	if (fcntl(map->mem, F_ADD_SEALS, SEALS) < 0) {
@@ -99,7 +99,9 @@ const struct ipc_backend ipc__backend_memfd = {
 		.caps = {
 			[IPC_WAY_PAIR] = CAPS,
 			[IPC_WAY_SESSION] = CAPS
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__SHM_TRAITS | IPC__LOCAL_NAME,
 	.size = sizeof(struct ipc__shm),

@@ -52,6 +52,8 @@ const struct ipc_backend ipc__backend_pipe = {
 			[IPC_WAY_SESSION] = CAPS,
 			[IPC_WAY_ADOPT] = CAPS_ADOPT,
 		},
+		.direction = IPC_SEND,
+		.boundary = IPC_STREAM
 	},
 	.traits = IPC__BYTES | IPC__LIFE | IPC__LOCAL_NAME,
 	.size = sizeof(struct ipc__pipe),

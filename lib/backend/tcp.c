@@ -74,20 +74,6 @@ static const struct ipc__socket_kind tcp_kind = {
 	.size = tcp_size
 };
 
-static int
-set_keepalive(int fd)
-{
-	int rc;
-
-	if ((rc = ipc__socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1)) < 0 ||
-	    (rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE,
-	    KEEP_IDLE)) < 0 ||
-	    (rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL,
-	    KEEP_INTERVAL)) < 0)
-		return rc;
-	return ipc__socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES);
-}
-
 /*
  * Options of a connection; those of a listener pass to what it accepts.  The
  * bound on what is unsent is wide enough to cost nothing, and is what lets a
@@ -97,13 +83,21 @@ set_keepalive(int fd)
 static int
 set_options(int fd, bool nodelay, bool keepalive)
 {
-	int rc;
+	const struct { int level, name, value; } options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, nodelay },
+		{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT },
+		{ SOL_SOCKET, SO_KEEPALIVE, keepalive },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL },
+		{ IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES }
+	};
+	unsigned i;
 
-	if ((rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_NODELAY, nodelay)) < 0 ||
-	    (rc = ipc__socket_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-	    UNSENT)) < 0)
-		return rc;
-	return keepalive ? set_keepalive(fd) : 0;
+	for (i = 0; i < sizeof options / sizeof options[0]; i++)
+		if (setsockopt(fd, options[i].level, options[i].name,
+		    &options[i].value, sizeof options[i].value) < 0)
+			return -1;
+	return 0;
 }
 
 /* Before the connection is made: a receive buffer that shrinks after the two
@@ -119,7 +113,9 @@ prepare(int fd, const struct ipc__options *opt)
 		ipc__socket_buffer(fd, SO_SNDBUF, capacity / 2, 8192);
 		ipc__socket_buffer(fd, SO_RCVBUF, capacity / 2, 0);
 	}
-	return set_options(fd, opt->nodelay, opt->keepalive);
+	if (set_options(fd, opt->nodelay, opt->keepalive) < 0)
+		return ipc__fail_sys("setsockopt");
+	return 0;
 }
 
 /*
@@ -201,15 +197,14 @@ static int
 tcp_accept(struct ipc__half *h, struct ipc__half *listener)
 {
 	const struct tcp *t = IPC__STATE(listener, const struct tcp);
-	int fd = ipc__socket_accept(listener), rc;
+	int fd = ipc__socket_accept(listener);
 
 	if (fd < 0)
 		return fd;
-	/* An adopted listener has not our options to pass on. */
-	if (listener->adopted && (rc = set_options(fd, true, true)) < 0) {
-		close(fd);
-		return rc;
-	}
+	/* An adopted listener has not our options to pass on, and may be of a
+	 * kind (MPTCP) that knows only some of them. */
+	if (listener->adopted)
+		(void)set_options(fd, true, true);
 	h->fd = fd;
 	tcp_size(h, t->socket.capacity);
 	return 0;
@@ -367,6 +362,7 @@ connect_to(int listener, const struct ipc__options *opt)
 	socklen_t size = sizeof at;
 	int fd, rc;
 
+	memset(&at, 0, sizeof at);
 	if (getsockname(listener, &at.sa, &size) < 0)
 		return ipc__fail_sys("getsockname");
 	if ((fd = ipc__socket_new(at.sa.sa_family, SOCK_STREAM)) < 0)
@@ -525,7 +521,9 @@ const struct ipc_backend ipc__backend_tcp = {
 			[IPC_WAY_PAIR] = PAIR_CAPS,
 			[IPC_WAY_SESSION] = SESSION_CAPS,
 			[IPC_WAY_ADOPT] = ADOPT_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_STREAM
 	},
 	.traits = IPC__BYTES | IPC__TWOWAY,
 	.size = sizeof(struct tcp),

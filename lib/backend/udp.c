@@ -52,10 +52,9 @@ largest(int fd)
 void
 ipc__udp_size(struct ipc__half *h, uint64_t capacity)
 {
-	struct ipc__socket *s = IPC__STATE(h, struct ipc__socket);
 	int held;
 
-	h->record = s->arrives = largest(h->fd);
+	h->record = largest(h->fd);
 	if (capacity != IPC__CAPACITY_KEEP)
 		ipc__socket_buffer(h->fd, SO_RCVBUF, capacity == 0 ? RECEIVE :
 		    capacity > INT_MAX ? INT_MAX : capacity, 0);
@@ -237,24 +236,36 @@ udp_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 	return 0;
 }
 
+/* A listener has a port and no peer, a sender has a peer. */
 static int
-udp_adopt(struct ipc__half *h, int fd, bool listening)
+check_ends(int fd, bool listening, int dir)
 {
-	union ipc__sockaddr peer;
-	socklen_t size = sizeof peer;
-	bool connected;
-	int rc;
+	union ipc__sockaddr own, peer;
+	socklen_t o = sizeof own, p = sizeof peer;
+	bool connected = getpeername(fd, &peer.sa, &p) == 0;
 
-	if ((rc = ipc__socket_check(fd, &ipc__udp_kind)) < 0)
-		return rc;
-	connected = getpeername(fd, &peer.sa, &size) == 0;
+	memset(&own, 0, sizeof own);
 	if (listening && connected)
 		return ipc__fail(EINVAL, "descriptor %d is connected to one "
 		    "other side, and should be bound only", fd);
-	if (!listening && !connected && h->dir & IPC_SEND)
+	if (listening && (getsockname(fd, &own.sa, &o) < 0 ||
+	    ipc__inet_port(&own) == 0))
+		return ipc__fail(EINVAL, "descriptor %d is bound to no port",
+		    fd);
+	if (!listening && !connected && dir & IPC_SEND)
 		return ipc__fail(ENOTCONN, "descriptor %d is connected to "
 		    "nobody, and can only receive", fd);
-	if (listening && (rc = ipc__udp_serve(h, fd)) < 0)
+	return 0;
+}
+
+static int
+udp_adopt(struct ipc__half *h, int fd, bool listening)
+{
+	int rc;
+
+	if ((rc = ipc__socket_check(fd, &ipc__udp_kind)) < 0 ||
+	    (rc = check_ends(fd, listening, h->dir)) < 0 ||
+	    (listening && (rc = ipc__udp_serve(h, fd)) < 0))
 		return rc;
 	h->fd = fd;
 	h->adopted = true;
@@ -310,7 +321,7 @@ refused(struct udp *u, int fd)
 	while (!u->heard && u->to.next < u->to.count) {
 		at = &u->to.at[u->to.next++];
 		/* The last one has left us an address of ours to be. */
-		connect(fd, &none, sizeof none);
+		(void)connect(fd, &none, sizeof none);
 		if (connect(fd, &at->sa, ipc__inet_size(at)) == 0)
 			break;
 	}
@@ -382,7 +393,9 @@ const struct ipc_backend ipc__backend_udp = {
 			[IPC_WAY_OPEN] = OPEN_CAPS,
 			[IPC_WAY_SESSION] = SESSION_CAPS,
 			[IPC_WAY_ADOPT] = SESSION_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__TWOWAY,
 	.size = sizeof(struct udp),

@@ -363,7 +363,9 @@ const struct ipc_backend ipc__backend_unixgram = {
 			[IPC_WAY_OPEN] = OPEN_CAPS,
 			[IPC_WAY_SESSION] = CAPS,
 			[IPC_WAY_ADOPT] = ADOPT_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__TWOWAY | IPC__PASSES | IPC__LIFE | IPC__SILENT |
 	    IPC__PATHS,

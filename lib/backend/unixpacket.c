@@ -103,7 +103,9 @@ const struct ipc_backend ipc__backend_unixpacket = {
 			[IPC_WAY_PAIR] = CAPS,
 			[IPC_WAY_SESSION] = CAPS,
 			[IPC_WAY_ADOPT] = ADOPT_CAPS
-		}
+		},
+		.direction = IPC_DUPLEX,
+		.boundary = IPC_MESSAGE
 	},
 	.traits = IPC__TWOWAY | IPC__PASSES | IPC__PATHS,
 	.size = sizeof(struct ipc__socket),

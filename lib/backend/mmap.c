@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * mmap: a ring in a mapped file.  What is in it and was not received yet
+ * outlives both processes; with sync=1 it is on disk before a send returns, and
+ * outlives the machine's as well.
+ */
+
+#include <errno.h>
+
+#include "error.h"
+#include "name.h"
+#include "shmopen.h"
+
+/* The name says where the file is made; it never gets that name. */
+static int
+mmap_pair(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__address *address)
+{
+	char dir[IPC__PATH_MAX];
+	int rc;
+
+	if (address->name[0] != '\0')
+		return ipc__shm_pair_file(a, b, address, address->name, 0);
+	rc = ipc__runtime_dir(dir, sizeof dir);
+	return rc < 0 ? rc : ipc__shm_pair_file(a, b, address, dir,
+	    IPC__SHM_DIRECTORY);
+}
+
+static int
+mmap_path(const struct ipc__address *a)
+{
+	return a->name[0] != '\0' ? 0 : ipc__fail(EINVAL, "a mapped file to "
+	    "open needs a path");
+}
+
+static int
+mmap_open(struct ipc__half *h, const struct ipc__address *a, int flags)
+{
+	int rc = mmap_path(a);
+
+	return rc < 0 ? rc : ipc__shm_open_file(h, a, a->name, flags);
+}
+
+static int
+mmap_unlink(const struct ipc__address *a)
+{
+	int rc = mmap_path(a);
+
+	return rc < 0 ? rc : ipc__shm_unlink_file(a->name);
+}
+
+static int
+mmap_check(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
+static int
+mmap_take(struct ipc__half *h, struct ipc__ticket *t)
+{
+	return ipc__shm_take(h, t, mmap_check);
+}
+
+#define SYNC	(1u << IPC__KEY_SYNC)
+
+const struct ipc_backend ipc__backend_mmap = {
+	.mechanism = {
+		.struct_size = sizeof(struct ipc_mechanism),
+		.scheme = "mmap",
+		.title = "ring in a mapped file",
+		.ways = 1 << IPC_WAY_PAIR | 1 << IPC_WAY_OPEN |
+		    1 << IPC_WAY_SESSION,
+		.caps = {
+			[IPC_WAY_PAIR] = IPC__SHM_CAPS | IPC_CAP_SYNC,
+			[IPC_WAY_OPEN] = IPC__SHM_OPEN_CAPS | IPC_CAP_SYNC,
+			[IPC_WAY_SESSION] = IPC__SHM_CAPS | IPC_CAP_SYNC
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
+	},
+	.traits = IPC__SHM_TRAITS | IPC__PATHS,
+	.size = sizeof(struct ipc__shm),
+	.keys = {
+		[IPC_WAY_PAIR] = IPC__SHM_KEYS | SYNC,
+		[IPC_WAY_OPEN] = IPC__SHM_OPEN_KEYS | SYNC,
+		[IPC_WAY_SESSION] = IPC__SHM_SESSION_KEYS | SYNC
+	},
+	.pair = mmap_pair,
+	.open = mmap_open,
+	.unlink = mmap_unlink,
+	.give = ipc__shm_give,
+	.take = mmap_take,
+	.send = ipc__shm_send,
+	.reserve = ipc__shm_reserve,
+	.commit = ipc__shm_commit,
+	.peek = ipc__shm_peek,
+	.release = ipc__shm_release,
+	.publish = ipc__shm_publish,
+	.watch = ipc__shm_watch,
+	.arm = ipc__shm_arm,
+	.again = ipc__shm_again,
+	.stretch = ipc__shm_stretch,
+	.ends_with = ipc__shm_ends_with,
+	.close = ipc__shm_close
+};

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Private System V queues: made for pairs and sessions, and handed over.
+ */
+#include <sys/stat.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "queue.h"
+#include "sysvmq.h"
+
+#define PIECES		4	/* of a private queue */
+#define LEAST_RECORD	128	/* anything of the core's fits */
+#define MOST_RECORD	(1u << 20) /* that a process may offer us */
+#define TICKET_SIZE	24
+#define TICKET_FDS	4
+#define GONE		(-1)	/* no queue has this id */
+
+/* Bytes of a private queue, and of a record in it. */
+static int
+sizes(const struct ipc__options *o, uint64_t *capacity, uint64_t *record)
+{
+	uint64_t most = ipc__queue_limit(IPC__PROC_MSGMNB, 16384);
+	uint64_t largest = ipc__queue_limit(IPC__PROC_MSGMAX, 8192);
+
+	*capacity = o->capacity ? o->capacity : IPC__QUEUE_SMALL;
+	if (*capacity > most)
+		*capacity = most;
+	*record = *capacity / PIECES;
+	if (*record > largest)
+		*record = largest;
+	if (*record > MOST_RECORD)
+		*record = MOST_RECORD;
+	if (*record >= LEAST_RECORD)
+		return 0;
+	return ipc__fail(ENOSPC, "kernel.msgmax (%llu) and kernel.msgmnb "
+	    "(%llu) leave no room for a queue of ours",
+	    (unsigned long long)largest, (unsigned long long)most);
+}
+
+/* A session's is for this client and nobody else. */
+static int
+shape(int id, const struct ipc__address *a, uint64_t capacity)
+{
+	struct ipc__options o = a->opt;
+
+	if (a->client != (uid_t)-1) {
+		o.uid = a->client;
+		o.gid = (gid_t)-1;
+		o.mode = 0600;
+	}
+	return ipc__msg_shape(id, &o, capacity, o.mode);
+}
+
+static void
+become(struct ipc__half *h, const struct ipc__msg_made *m, int hold,
+    struct ipc__bell *bell)
+{
+	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
+
+	q->key = m->key;
+	q->hold = hold;
+	q->bell = ipc__bell_ref(bell);
+}
+
+static int
+start_both(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__msg_made *m, struct ipc__bell *bell, uint64_t record,
+    uint64_t capacity)
+{
+	int rc;
+
+	rc = ipc__sysvmq_start(a, m->id, record, capacity);
+	if (rc < 0)
+		return rc;
+	rc = ipc__sysvmq_start(b, m->id, record, capacity);
+	if (rc < 0) {
+		ipc__sysvmq_close(a, false);
+		return rc;
+	}
+	become(a, m, m->hold[0], bell);
+	become(b, m, m->hold[1], bell);
+	return 0;
+}
+
+/* A pair's name would be gone again at once: it must be free, that is all. */
+static int
+check_free(const struct ipc__address *a)
+{
+	bool made;
+	int id, rc;
+
+	if (a->name[0] == '\0')
+		return 0;
+	rc = ipc__msg_find(a, 0, IPC_RECV, &id, &made);
+	if (rc == 0 || rc == -EACCES)
+		return ipc__fail(EEXIST, "there is a queue of this name");
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int
+ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__address *address)
+{
+	struct ipc__msg_made m;
+	struct ipc__bell *bell;
+	uint64_t capacity, record;
+	int rc;
+
+	ipc__queue_sweep_some();
+	if ((rc = sizes(&address->opt, &capacity, &record)) < 0 ||
+	    (rc = check_free(address)) < 0 ||
+	    (rc = ipc__bell_new(&bell)) < 0)
+		return rc;
+	rc = ipc__msg_make(&m, "");
+	if (rc < 0) {
+		ipc__bell_unref(bell);
+		return rc;
+	}
+	rc = shape(m.id, address, capacity);
+	if (rc == 0)
+		rc = start_both(a, b, &m, bell, record, capacity);
+	if (rc < 0) {
+		ipc__msg_end(m.hold[0], m.key, m.id);
+		close(m.hold[1]);
+	}
+	ipc__bell_unref(bell);
+	return rc;
+}
+
+/*
+ * Halves for elsewhere, and from there
+ */
+
+/* Ids mean something in one IPC namespace only.  0: not known. */
+static uint32_t
+namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/ipc", &st) == 0 ? (uint32_t)st.st_ino : 0;
+}
+
+int
+ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
+{
+	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
+	unsigned char *p = t->bytes + t->size;
+	struct msqid_ds ds;
+	int rc = ipc__msg_stat(q->id, &ds);
+
+	if (rc < 0)
+		return rc;
+	if (q->bell->mem == -1)
+		return ipc__fail(EOPNOTSUPP, "an end that was handed over is "
+		    "not handed on");
+	ipc__put32(p, (uint32_t)q->id);
+	ipc__put32(p + 4, (uint32_t)q->key);
+	ipc__put32(p + 8, (uint32_t)ds.msg_perm.cuid);
+	ipc__put32(p + 12, (uint32_t)ds.msg_perm.mode & 0777);
+	ipc__put32(p + 16, (uint32_t)h->record);
+	ipc__put32(p + 20, namespace());
+	t->size += TICKET_SIZE;
+	t->fds[t->fd_count++] = q->hold;
+	t->fds[t->fd_count++] = q->bell->mem;
+	t->fds[t->fd_count++] = q->bell->fd[0];
+	t->fds[t->fd_count++] = q->bell->fd[1];
+	return 0;
+}
+
+/* Whoever offers a queue must not lead us to somebody else's: it is one that
+ * was made as he says, for us, and that nobody has used from our end.  One that
+ * is gone was closed by him already, and its number is not to be trusted. */
+static int
+check_queue(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
+{
+	uid_t us = geteuid();
+	int rc;
+
+	*id = (int)ipc__get32(p);
+	rc = ipc__msg_stat(*id, ds);
+	if (rc == -EIDRM) {
+		memset(ds, 0, sizeof *ds);
+		*id = GONE;
+		return 0;
+	}
+	if (rc < 0)
+		return rc;
+	if ((uint32_t)ds->msg_perm.__key != ipc__get32(p + 4) ||
+	    ds->msg_perm.cuid != (uid_t)ipc__get32(p + 8) ||
+	    (ds->msg_perm.mode & 0777) != ipc__get32(p + 12) ||
+	    ds->msg_perm.__key == IPC_PRIVATE ||
+	    (ds->msg_perm.uid != us && ds->msg_perm.cuid != us &&
+	    !(ds->msg_perm.mode & 077)) ||
+	    (dir == IPC_RECV ? ds->msg_lrpid : ds->msg_lspid) != 0)
+		return ipc__fail(EBADMSG, "the queue that was handed over is "
+		    "not the one that was promised");
+	return 0;
+}
+
+static int
+check_offer(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
+{
+	uint32_t record = ipc__get32(p + 16), theirs = ipc__get32(p + 20);
+	uint32_t ours = namespace();
+
+	if (record < LEAST_RECORD || record > MOST_RECORD)
+		return ipc__fail(EBADMSG, "what was handed over is a queue of "
+		    "records of %u bytes", record);
+	if (theirs != 0 && ours != 0 && theirs != ours)
+		return ipc__fail(EOPNOTSUPP, "the other side is in another "
+		    "IPC namespace, and so are its queues");
+	return check_queue(p, dir, id, ds);
+}
+
+int
+ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
+{
+	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
+	const unsigned char *p = t->bytes + t->next;
+	struct msqid_ds ds = { .msg_qbytes = 0 };
+	int i, rc, id = GONE, *fds = t->fds + t->fd_next;
+
+	if (t->size - t->next < TICKET_SIZE ||
+	    t->fd_count - t->fd_next < TICKET_FDS)
+		return ipc__fail(EBADMSG, "a part of what was to be handed "
+		    "over is missing");
+	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0 ||
+	    (rc = ipc__sysvmq_start(h, id, ipc__get32(p + 16),
+	    ds.msg_qbytes)) < 0)
+		return rc;
+	rc = ipc__bell_join(&q->bell, fds[1], fds + 2);
+	if (rc < 0) {
+		ipc__sysvmq_close(h, false);
+		return rc;
+	}
+	q->key = (key_t)ipc__get32(p + 4);
+	q->hold = fds[0];
+	for (i = 0; i < TICKET_FDS; i++)
+		fds[i] = -1;
+	t->fd_next += TICKET_FDS;
+	t->next += TICKET_SIZE;
+	return 0;
+}

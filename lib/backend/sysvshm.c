@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sysvshm: a ring in a System V segment.  A segment can not be cut short by
+ * anybody and has its memory from the start, so it holds against a hostile
+ * other side.  Its number is all that another process needs.
+ *
+ * A private one is noted in the runtime directory before it is used, and marked
+ * for removal as soon as both sides have it attached: from then on it lives as
+ * long as somebody has it, and nothing stays behind.  Who takes it does that, or
+ * its maker, where the taker may not.  A ticket could tell of anybody's segment,
+ * so it also says a secret that is in the memory of private ones: who knows that
+ * may attach the segment, and marking one that is attached harms nobody.  A
+ * named one is noted in the runtime directory, where its bells lie too.
+ */
+
+#include <sys/ipc.h>
+#include <sys/shm.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "name.h"
+#include "shmopen.h"
+#include "sysname.h"
+
+#define TRIES	100
+#define SECRET	56u
+
+static int
+sysvshm_fail(size_t size)
+{
+	switch (errno) {
+	case EINVAL:
+		return ipc__fail(EINVAL, "shmget: a segment of %zu bytes "
+		    "exceeds a limit of this machine (kernel.shmmax)", size);
+	case ENOSPC:
+		return ipc__fail(ENOSPC, "shmget: no segment is left "
+		    "(kernel.shmmni, kernel.shmall)");
+	default:
+		return ipc__fail_sys("shmget");
+	}
+}
+
+/* Makes a whole ring under a key: IPC_PRIVATE, or one that must not exist. */
+static int
+sysvshm_make(struct ipc__shm_map *map, key_t key, const struct ipc__address *a)
+{
+	ipc__shm_size(map, &a->opt);
+	map->id = shmget(key, map->bytes, IPC_CREAT | IPC_EXCL |
+	    (int)(a->opt.mode & 0777));
+	if (map->id < 0)
+		return errno == EEXIST ? -EEXIST : sysvshm_fail(map->bytes);
+	return ipc__shm_make_segment(map);
+}
+
+/* Removes a private segment; who has it attached keeps it. */
+static void
+sysvshm_remove(struct ipc__shm_map *map)
+{
+	map->owned = false;
+	if (map->id < 0)
+		return;
+	shmctl(map->id, IPC_RMID, NULL);
+	ipc__sysname_drop(IPC__SYSV_SHM, map->id);
+}
+
+/* Has the other side attached it?  It says so; relaxed, as nothing else is read
+ * because of it. */
+static bool
+sysvshm_taken(struct ipc__half *h)
+{
+	return atomic_load_explicit(
+	    &IPC__STATE(h, struct ipc__shm)->ring.other->life,
+	    memory_order_relaxed) != 0;
+}
+
+/* The secret lies at the end of the first line, of rings and of slots. */
+static uint64_t *
+sysvshm_secret(struct ipc__shm_map *map)
+{
+	return (uint64_t *)(void *)(map->base + SECRET);
+}
+
+static int
+sysvshm_pair(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__address *address)
+{
+	struct ipc__shm_map *map = ipc__shm_map_new();
+	int id, rc;
+
+	if (!map)
+		return -ENOMEM;
+	rc = sysvshm_make(map, IPC_PRIVATE, address);
+	if (rc == 0) {
+		arc4random_buf(sysvshm_secret(map), sizeof(uint64_t));
+		*sysvshm_secret(map) |= 1;
+		rc = ipc__sysname_hold(IPC__SYSV_SHM, map->id, 0);
+	}
+	if (rc < 0) {
+		sysvshm_remove(map);
+		ipc__shm_unref(map);
+		return rc;
+	}
+	map->owned = true;
+	id = map->id;
+	rc = ipc__shm_pair(a, b, map);
+	if (rc < 0) {
+		/* The map is gone, the segment is not. */
+		shmctl(id, IPC_RMID, NULL);
+		ipc__sysname_drop(IPC__SYSV_SHM, id);
+	}
+	return rc;
+}
+
+static int
+sysvshm_give(struct ipc__half *h, struct ipc__ticket *t)
+{
+	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
+	int rc;
+
+	if (t->size + sizeof(uint64_t) > IPC__TICKET_BYTES)
+		return ipc__fail(EINVAL, "ticket: full");
+	map->passed = true;
+	memcpy(t->bytes + t->size, sysvshm_secret(map), sizeof(uint64_t));
+	t->size += sizeof(uint64_t);
+	rc = ipc__shm_give(h, t);
+	if (rc < 0)
+		t->size -= sizeof(uint64_t);
+	return rc;
+}
+
+static int
+sysvshm_take(struct ipc__half *h, struct ipc__ticket *t)
+{
+	struct ipc__shm *s = IPC__STATE(h, struct ipc__shm);
+	uint64_t secret, is;
+	int rc;
+
+	if (t->size - t->next < sizeof secret)
+		return ipc__fail(EBADMSG, "ticket: no segment in it");
+	memcpy(&secret, t->bytes + t->next, sizeof secret);
+	t->next += sizeof secret;
+	rc = ipc__shm_take(h, t, NULL);
+	if (rc < 0)
+		return rc;
+	is = *(volatile uint64_t *)sysvshm_secret(s->map);
+	if (is == 0 || is != secret) {
+		ipc__shm_close(h, false);
+		return ipc__fail(EBADMSG, "ticket: of another segment");
+	}
+	atomic_store_explicit(&s->ring.own->life, htole32(1),
+	    memory_order_relaxed);
+	if (shmctl(s->map->id, IPC_RMID, NULL) == 0)
+		ipc__sysname_drop(IPC__SYSV_SHM, s->map->id);
+	return 0;
+}
+
+static void
+sysvshm_close(struct ipc__half *h, bool clean)
+{
+	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
+
+	if (map && map->owned && clean && (!map->passed || sysvshm_taken(h)))
+		sysvshm_remove(map);
+	ipc__shm_close(h, clean);
+}
+
+/* What was given away is another's to end. */
+static void
+sysvshm_given(struct ipc__half *h)
+{
+	ipc__shm_close(h, false);
+}
+
+static int
+sysvshm_arm(struct ipc__half *h, int dir)
+{
+	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
+
+	if (map->owned && map->passed && sysvshm_taken(h))
+		sysvshm_remove(map);
+	return ipc__shm_arm(h, dir);
+}
+
+/*
+ * Named ones
+ */
+
+/* 0xKEY; 0: a name. */
+static int
+sysvshm_key(const struct ipc__address *a, key_t *key)
+{
+	unsigned long n;
+	char *end;
+
+	*key = 0;
+	if (a->name[0] == '\0')
+		return ipc__fail(EINVAL, "a segment to open needs a name or a "
+		    "0xKEY");
+	if (strncmp(a->name, "0x", 2) != 0)
+		return 0;
+	errno = 0;
+	n = strtoul(a->name + 2, &end, 16);
+	if (errno != 0 || *end != '\0' || end == a->name + 2 || n == 0 ||
+	    n > UINT32_MAX)
+		return ipc__fail(EINVAL, "%s: a key is 0x1 to 0xffffffff",
+		    a->name);
+	*key = (key_t)(uint32_t)n;
+	return 0;
+}
+
+/* Where bells and locks of this name are. */
+static int
+sysvshm_base(const struct ipc__address *a, char *base, size_t size)
+{
+	char dir[IPC__PATH_MAX], name[IPC__NAME_MAX - 16];
+	int rc;
+
+	rc = ipc__name_encode(a->name, "-_.", name, sizeof name);
+	if (rc == 0)
+		rc = ipc__runtime_dir(dir, sizeof dir);
+	if (rc < 0)
+		return rc;
+	if (snprintf(base, size, "%s/sysvshm-%s", dir, name) >= (int)size)
+		return ipc__fail(ENAMETOOLONG, "%s: the name is too long",
+		    a->name);
+	return 0;
+}
+
+/* The segment of a key or of a note; -ENOENT. */
+static int
+sysvshm_find(const struct ipc__address *a, key_t key)
+{
+	struct ipc__sysname found;
+	struct shmid_ds ds;
+	int id, rc;
+
+	if (key != 0) {
+		id = shmget(key, 0, 0);
+		if (id >= 0)
+			return id;
+		return errno == ENOENT ? -ENOENT : ipc__fail_sys("shmget");
+	}
+	rc = ipc__sysname_find(IPC__SYSV_SHM, a->name, &found);
+	if (rc < 0)
+		return rc;
+	/* The number may be gone, or another's by now. */
+	if (shmctl(found.id, IPC_STAT, &ds) < 0 &&
+	    (errno == EINVAL || errno == EIDRM)) {
+		ipc__sysname_forget(IPC__SYSV_SHM, a->name, found.id);
+		return -ENOENT;
+	}
+	return found.id;
+}
+
+/* Noted before it is used; removed if it can not be noted. */
+static int
+sysvshm_create(struct ipc__shm_map *map, const struct ipc__address *a,
+    key_t key)
+{
+	struct shmid_ds ds;
+	int rc;
+
+	rc = sysvshm_make(map, key ? key : IPC_PRIVATE, a);
+	if (rc == 0 && key == 0)
+		rc = ipc__sysname_note(IPC__SYSV_SHM, a->name, map->id);
+	if (rc == 0 && (a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1)) {
+		if (shmctl(map->id, IPC_STAT, &ds) == 0) {
+			if (a->opt.uid != (uid_t)-1)
+				ds.shm_perm.uid = a->opt.uid;
+			if (a->opt.gid != (gid_t)-1)
+				ds.shm_perm.gid = a->opt.gid;
+			if (shmctl(map->id, IPC_SET, &ds) < 0)
+				rc = ipc__fail_sys("shmctl(IPC_SET)");
+		}
+	}
+	if (rc < 0 && rc != -EEXIST && map->id >= 0)
+		shmctl(map->id, IPC_RMID, NULL);
+	return rc;
+}
+
+/* Maps what is there.  Its size is known only from itself, so it is attached
+ * for a look at its header first. */
+static int
+sysvshm_map(struct ipc__shm_map *map)
+{
+	struct shmid_ds ds;
+	void *p;
+	int rc;
+
+	if (shmctl(map->id, IPC_STAT, &ds) < 0)
+		return ipc__fail_sys("shmctl");
+	p = shmat(map->id, NULL, SHM_RDONLY);
+	if (p == (void *)-1)
+		return ipc__fail_sys("shmat");
+	rc = ipc__shm_measure(map, p, ds.shm_segsz);
+	shmdt(p);
+	return rc < 0 ? rc : ipc__shm_map_segment(map);
+}
+
+static int
+sysvshm_get(struct ipc__shm_map *map, const struct ipc__address *a, key_t key,
+    int flags)
+{
+	int i, rc;
+
+	for (i = 0; i < TRIES; i++) {
+		rc = sysvshm_find(a, key);
+		if (rc >= 0 && flags & IPC_CREATE && flags & IPC_EXCLUSIVE)
+			return ipc__fail(EEXIST, "%s: is there already",
+			    a->name);
+		if (rc >= 0) {
+			map->id = rc;
+			return sysvshm_map(map);
+		}
+		if (rc == -ENOENT && !(flags & IPC_CREATE))
+			return ipc__fail(ENOENT, "%s: there is no such "
+			    "segment", a->name);
+		if (rc != -ENOENT)
+			return rc;
+		rc = sysvshm_create(map, a, key);
+		if (rc != -EEXIST)
+			return rc;
+		map->id = -1;
+	}
+	return ipc__fail(EBUSY, "%s: is made and removed all the time",
+	    a->name);
+}
+
+static int
+sysvshm_open(struct ipc__half *h, const struct ipc__address *a, int flags)
+{
+	struct ipc__shm_map *map;
+	char base[IPC__PATH_MAX];
+	struct shmid_ds ds;
+	int lock, rc;
+	key_t key;
+
+	if (h->dir == IPC_DUPLEX)
+		return ipc__fail(EINVAL, "a ring goes one way: IPC_RECV or "
+		    "IPC_SEND");
+	if ((rc = sysvshm_key(a, &key)) < 0 ||
+	    (rc = sysvshm_base(a, base, sizeof base)) < 0)
+		return rc;
+	map = ipc__shm_map_new();
+	if (!map)
+		return -ENOMEM;
+	rc = lock = ipc__sysname_lock(IPC__SYSV_SHM, a->name);
+	if (rc < 0)
+		goto fail;
+	rc = sysvshm_get(map, a, key, flags);
+	if (rc == 0 && shmctl(map->id, IPC_STAT, &ds) < 0)
+		rc = ipc__fail_sys("shmctl");
+	if (rc == 0) {
+		rc = ipc__shm_attach(h, a, map, base, ds.shm_perm.mode & 0777,
+		    ds.shm_perm.uid, ds.shm_perm.gid);
+		map = NULL;
+	}
+	ipc__sysname_unlock(lock, IPC__SYSV_SHM, a->name);
+fail:
+	if (map)
+		ipc__shm_unref(map);
+	return rc;
+}
+
+static int
+sysvshm_unlink(const struct ipc__address *a)
+{
+	char base[IPC__PATH_MAX];
+	int id, lock, rc;
+	key_t key;
+
+	if ((rc = sysvshm_key(a, &key)) < 0 ||
+	    (rc = sysvshm_base(a, base, sizeof base)) < 0)
+		return rc;
+	rc = lock = ipc__sysname_lock(IPC__SYSV_SHM, a->name);
+	if (rc < 0)
+		return rc;
+	rc = id = sysvshm_find(a, key);
+	if (rc == -ENOENT)
+		rc = ipc__fail(ENOENT, "%s: there is no such segment",
+		    a->name);
+	if (rc >= 0)
+		rc = shmctl(id, IPC_RMID, NULL) < 0 ?
+		    ipc__fail_sys("shmctl(IPC_RMID)") : 0;
+	if (rc == 0) {
+		if (key == 0)
+			ipc__sysname_forget(IPC__SYSV_SHM, a->name, id);
+		ipc__shm_unlink_bells(base);
+	}
+	ipc__sysname_unlock(lock, IPC__SYSV_SHM, a->name);
+	return rc;
+}
+
+const struct ipc_backend ipc__backend_sysvshm = {
+	.mechanism = {
+		.struct_size = sizeof(struct ipc_mechanism),
+		.scheme = "sysvshm",
+		.title = "ring in a System V segment",
+		.ways = 1 << IPC_WAY_PAIR | 1 << IPC_WAY_OPEN |
+		    1 << IPC_WAY_SESSION,
+		.caps = {
+			[IPC_WAY_PAIR] = IPC__SHM_CAPS | IPC_CAP_HOSTILE,
+			[IPC_WAY_OPEN] = IPC__SHM_OPEN_CAPS | IPC_CAP_HOSTILE,
+			[IPC_WAY_SESSION] = IPC__SHM_CAPS | IPC_CAP_HOSTILE
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
+	},
+	.traits = IPC__SHM_TRAITS | IPC__CONFIRM,
+	.size = sizeof(struct ipc__shm),
+	.keys = {
+		[IPC_WAY_PAIR] = IPC__SHM_KEYS,
+		[IPC_WAY_OPEN] = IPC__SHM_OPEN_KEYS,
+		[IPC_WAY_SESSION] = IPC__SHM_SESSION_KEYS
+	},
+	.pair = sysvshm_pair,
+	.open = sysvshm_open,
+	.unlink = sysvshm_unlink,
+	.give = sysvshm_give,
+	.take = sysvshm_take,
+	.given = sysvshm_given,
+	.send = ipc__shm_send,
+	.reserve = ipc__shm_reserve,
+	.commit = ipc__shm_commit,
+	.peek = ipc__shm_peek,
+	.release = ipc__shm_release,
+	.publish = ipc__shm_publish,
+	.watch = ipc__shm_watch,
+	.arm = sysvshm_arm,
+	.again = ipc__shm_again,
+	.stretch = ipc__shm_stretch,
+	.ends_with = ipc__shm_ends_with,
+	.close = sysvshm_close
+};

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Rings in files: made without a name and linked when they are whole, so that
+ * nobody ever sees half of one; opened only if they are what they should be.
+ */
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "name.h"
+#include "shmopen.h"
+
+#define TRIES	100		/* against others who make and remove it */
+
+static int
+directory_of(char *dir, size_t size, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash == NULL ? 0 : (size_t)(slash - path);
+
+	if (n >= size)
+		return ipc__fail(ENAMETOOLONG, "%s: the name is too long",
+		    path);
+	if (slash == NULL)
+		strlcpy(dir, ".", size);
+	else if (n == 0)
+		strlcpy(dir, "/", size);
+	else {
+		memcpy(dir, path, n);
+		dir[n] = '\0';
+	}
+	return 0;
+}
+
+/* Where there are no nameless files: one that has a name for a moment. */
+static int
+short_named(const char *dir)
+{
+	char name[IPC__TEMP_MAX], path[IPC__PATH_MAX];
+	int fd;
+
+	ipc__temp_name(name, sizeof name, "ring");
+	if (snprintf(path, sizeof path, "%s/%s", dir, name) >=
+	    (int)sizeof path)
+		return ipc__fail(ENAMETOOLONG, "%s: the name is too long",
+		    dir);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+	    0600);
+	if (fd < 0)
+		return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
+	unlink(path);
+	return fd;
+}
+
+int
+ipc__shm_nameless(const struct ipc__address *a, const char *path, int flags)
+{
+	char dir[IPC__PATH_MAX];
+	int fd, rc;
+
+	if (flags & IPC__SHM_DIRECTORY)
+		strlcpy(dir, path, sizeof dir);
+	else if ((rc = directory_of(dir, sizeof dir, path)) < 0)
+		return rc;
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+		fd = short_named(dir);
+	else if (fd < 0)
+		return ipc__fail(errno, "%s: open: %s", dir, strerror(errno));
+	if (fd < 0)
+		return fd;
+	if ((a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1) &&
+	    fchown(fd, a->opt.uid, a->opt.gid) < 0)
+		rc = ipc__fail_sys("fchown");
+	else if (fchmod(fd, a->opt.mode) < 0)
+		rc = ipc__fail_sys("fchmod");
+	else
+		return fd;
+	close(fd);
+	return rc;
+}
+
+/* A socket can not be opened at all. */
+static int
+file_failed(const char *path)
+{
+	struct stat st;
+	int code = errno;
+
+	if (code == ENXIO && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		return ipc__fail(EPROTOTYPE, "%s: this is a socket: a meeting "
+		    "point is for ipc_connect", path);
+	return ipc__fail(code, "%s: open: %s", path, strerror(code));
+}
+
+/* Makes a whole ring and gives it its name; -EEXIST if that is taken. */
+static int
+file_make(const struct ipc__address *a, const char *path)
+{
+	struct ipc__shm_map *map = ipc__shm_map_new();
+	char link[40];
+	int rc;
+
+	if (!map)
+		return -ENOMEM;
+	rc = map->mem = ipc__shm_nameless(a, path, 0);
+	if (rc < 0)
+		goto out;
+	rc = ipc__shm_make_file(map, &a->opt);
+	if (rc < 0)
+		goto out;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", map->mem);
+	if (linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
+		rc = errno == EEXIST ? -EEXIST :
+		    ipc__fail(errno, "%s: linkat: %s", path, strerror(errno));
+out:
+	ipc__shm_unref(map);
+	return rc;
+}
+
+/* Is this file a ring?  Looked at before it is mapped. */
+static int
+file_check(int fd, const char *path, struct stat *st,
+    struct ipc__shm_map *map)
+{
+	struct ipc__ring_head head;
+	ssize_t n;
+
+	if (fstat(fd, st) < 0)
+		return ipc__fail_sys("fstat");
+	if (!S_ISREG(st->st_mode))
+		return ipc__fail(EPROTOTYPE, "%s: is no ring but another kind "
+		    "of file", path);
+	n = pread(fd, &head, sizeof head, 0);
+	if (n < 0)
+		return ipc__fail_sys("pread");
+	if (n < (ssize_t)sizeof head)
+		return ipc__fail(EBADMSG, "%s: is cut short: %zd bytes are no "
+		    "ring", path, n);
+	return ipc__shm_measure(map, &head, (size_t)st->st_size);
+}
+
+static int
+file_map(struct ipc__half *h, const struct ipc__address *a, const char *path,
+    int fd)
+{
+	struct ipc__shm_map *map = ipc__shm_map_new();
+	struct stat st;
+	int rc;
+
+	if (!map) {
+		close(fd);
+		return -ENOMEM;
+	}
+	map->mem = fd;
+	rc = file_check(fd, path, &st, map);
+	if (rc == 0)
+		rc = ipc__shm_map_file(map);
+	if (rc < 0) {
+		ipc__shm_unref(map);
+		return rc;
+	}
+	return ipc__shm_attach(h, a, map, path, st.st_mode & 07777,
+	    st.st_uid, st.st_gid);
+}
+
+/* Opens what is there, or makes it; under the name's lock, but a name may be
+ * shared with users who have another one. */
+static int
+file_open(const struct ipc__address *a, const char *path, int flags)
+{
+	const int how = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	int fd, i, rc;
+
+	for (i = 0; i < TRIES; i++) {
+		if (!(flags & IPC_CREATE) || !(flags & IPC_EXCLUSIVE)) {
+			fd = open(path, how);
+			if (fd >= 0)
+				return fd;
+			if (errno != ENOENT || !(flags & IPC_CREATE))
+				return file_failed(path);
+		}
+		rc = file_make(a, path);
+		if (rc == -EEXIST && flags & IPC_EXCLUSIVE)
+			return ipc__fail(EEXIST, "%s: is there already", path);
+		if (rc < 0 && rc != -EEXIST)
+			return rc;
+		flags &= ~IPC_EXCLUSIVE;
+	}
+	return ipc__fail(EBUSY, "%s: is made and removed all the time", path);
+}
+
+int
+ipc__shm_open_file(struct ipc__half *h, const struct ipc__address *a,
+    const char *path, int flags)
+{
+	int fd, lock, rc;
+
+	if (h->dir == IPC_DUPLEX)
+		return ipc__fail(EINVAL, "a ring goes one way: IPC_RECV or "
+		    "IPC_SEND");
+	lock = ipc__name_lock(path);
+	if (lock < 0)
+		return lock;
+	rc = fd = file_open(a, path, flags);
+	if (rc >= 0)
+		rc = file_map(h, a, path, fd);
+	ipc__name_unlock(lock, path);
+	return rc;
+}
+
+int
+ipc__shm_pair_file(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__address *address, const char *path, int flags)
+{
+	struct ipc__shm_map *map = ipc__shm_map_new();
+	int rc;
+
+	if (!map)
+		return -ENOMEM;
+	rc = map->mem = ipc__shm_nameless(address, path, flags);
+	if (rc >= 0)
+		rc = ipc__shm_make_file(map, &address->opt);
+	if (rc < 0) {
+		ipc__shm_unref(map);
+		return rc;
+	}
+	map->sync = address->opt.sync;
+	return ipc__shm_pair(a, b, map);
+}
+
+int
+ipc__shm_unlink_file(const char *path)
+{
+	struct ipc__shm_map found = { .mem = -1 };
+	struct stat st;
+	int fd, lock, rc;
+
+	lock = ipc__name_lock(path);
+	if (lock < 0)
+		return lock;
+	rc = fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (rc < 0) {
+		rc = file_failed(path);
+		goto out;
+	}
+	rc = file_check(fd, path, &st, &found);
+	close(fd);
+	/* A ring that is broken may go; what never was one stays. */
+	if (rc == -EPROTOTYPE || rc == -EPROTO)
+		goto out;
+	rc = unlink(path) < 0 ? ipc__fail_sys("unlink") : 0;
+	if (rc == 0)
+		ipc__shm_unlink_bells(path);
+out:
+	ipc__name_unlock(lock, path);
+	return rc;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Rings that have a name.  Beside the ring lie two FIFOs, NAME.ipcr and
+ * NAME.ipcs, which are its bells: a byte in the first wakes the receiver, one
+ * in the second the sender.  Nobody ever blocks in them.
+ *
+ * The receiver holds the first for reading only and the sender for writing, so
+ * when the sender is gone, closed or killed, the kernel hangs it up and a
+ * sleeping receiver knows at once.  Both hold the second for reading and
+ * writing, and lock a byte of it each: that keeps a second sender and a second
+ * receiver out for as long as the first one, or a forked copy of it, lives.
+ * A sender has the first FIFO open before it asks for its lock: whoever finds
+ * it hung up knows that there is no sender.
+ *
+ * What the ring says in `life' only tells how a sender went that is gone by the
+ * kernel's word.
+ */
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "name.h"
+#include "shmopen.h"
+
+enum { LIFE_NONE, LIFE_HERE, LIFE_BYE };
+
+static const char *const bell_suffix[2] = { ".ipcr", ".ipcs" };
+
+static inline struct ipc__shm *
+shm_state(const struct ipc__half *h)
+{
+	return (struct ipc__shm *)(void *)(uintptr_t)h->state;
+}
+
+/*
+ * Bells and locks
+ */
+
+static int
+bell_path(char *path, size_t size, const char *base, unsigned which)
+{
+	int n = snprintf(path, size, "%s%s", base, bell_suffix[which]);
+
+	if (n < 0 || (size_t)n >= size)
+		return ipc__fail(ENAMETOOLONG, "%s%s: the name is too long",
+		    base, bell_suffix[which]);
+	return 0;
+}
+
+/* Gives a new file its mode, whatever the umask, and its owner. */
+static int
+shm_own(int fd, mode_t mode, uid_t uid, gid_t gid)
+{
+	if ((uid != (uid_t)-1 || gid != (gid_t)-1) &&
+	    fchown(fd, uid, gid) < 0)
+		return ipc__fail_sys("fchown");
+	if (fchmod(fd, mode) < 0)
+		return ipc__fail_sys("fchmod");
+	return 0;
+}
+
+/* A FIFO that lies there already is only taken from its ring's owner, from
+ * root, or from ourselves. */
+static int
+bell_check(int fd, const char *path, uid_t uid)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return ipc__fail_sys("fstat");
+	if (!S_ISFIFO(st.st_mode))
+		return ipc__fail(EEXIST, "%s: is no FIFO", path);
+	if (st.st_uid != 0 && st.st_uid != geteuid() && st.st_uid != uid)
+		return ipc__fail(EPERM, "%s: belongs to user %lu", path,
+		    (unsigned long)st.st_uid);
+	return 0;
+}
+
+static int
+bell_open(const char *base, unsigned which, int how, mode_t mode, uid_t uid,
+    gid_t gid)
+{
+	const int flags = O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW;
+	char path[IPC__PATH_MAX];
+	bool made;
+	int fd, rc;
+
+	rc = bell_path(path, sizeof path, base, which);
+	if (rc < 0)
+		return rc;
+	made = mkfifo(path, 0600) == 0;
+	if (!made && errno != EEXIST)
+		return ipc__fail_sys("mkfifo");
+	fd = open(path, how | flags);
+	if (fd < 0)
+		return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
+	rc = bell_check(fd, path, uid);
+	if (rc == 0 && made)
+		rc = shm_own(fd, mode, uid, gid);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+void
+ipc__shm_unlink_bells(const char *base)
+{
+	char path[IPC__PATH_MAX];
+	struct stat st;
+	unsigned i;
+
+	/* Twice: a failure that passes leaves nothing behind. */
+	for (i = 0; i < 4; i++)
+		if (bell_path(path, sizeof path, base, i % 2) == 0 &&
+		    lstat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+			unlink(path);
+}
+
+static int
+role_lock(int fd, int dir, int command)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET,
+		.l_start = dir == IPC_RECV, .l_len = 1
+	};
+
+	if (fcntl(fd, command, &lock) < 0)
+		return -errno;
+	return command == F_OFD_GETLK && lock.l_type != F_UNLCK;
+}
+
+static int
+role_take(struct ipc__shm_map *map, int dir, const char *base)
+{
+	int rc = role_lock(map->bell[1], dir, F_OFD_SETLK);
+
+	if (rc == -EAGAIN || rc == -EACCES)
+		return ipc__fail(EBUSY, "%s: another %s has it", base,
+		    dir == IPC_RECV ? "receiver" : "sender");
+	return rc < 0 ? ipc__fail(-rc, "fcntl(F_OFD_SETLK): %s",
+	    strerror(-rc)) : 0;
+}
+
+/*
+ * Attaching
+ */
+
+/* The memory that earlier senders used is there, whatever has been done to the
+ * file since. */
+static int
+shm_settle(struct ipc__shm_map *map, const struct ipc__ring *r)
+{
+	int rc;
+
+	if (map->mem < 0 || map->slot)
+		return 0;
+	rc = ipc__shm_populate(map, 0, sizeof *r->head +
+	    (size_t)r->grown_u * IPC__RING_LINE);
+	if (rc == 0 && r->grown_v > 0)
+		rc = ipc__shm_populate(map, ipc__ring_start(map->payload),
+		    (size_t)r->grown_v * IPC__RING_LINE);
+	return rc;
+}
+
+static void
+set_life(struct ipc__ring *r, uint32_t life)
+{
+	/* Relaxed: read only after the kernel said that we are gone. */
+	atomic_store_explicit(&r->own->life, htole32(life),
+	    memory_order_relaxed);
+}
+
+static uint32_t
+other_life(const struct ipc__ring *r)
+{
+	return le32toh(atomic_load_explicit(&r->other->life,
+	    memory_order_relaxed));
+}
+
+int
+ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
+    struct ipc__shm_map *map, const char *base, mode_t mode, uid_t uid,
+    gid_t gid)
+{
+	struct ipc__shm *s = shm_state(h);
+	bool hangs = h->dir == IPC_RECV && a->opt.end;
+	int rc;
+
+	if ((map->slot != 0) != a->opt.latest) {
+		rc = ipc__fail(EPROTO, map->slot ? "%s: holds only the newest "
+		    "message: say latest=1" : "%s: is a queue: leave latest=1 "
+		    "out", base);
+		goto fail;
+	}
+	rc = map->bell[0] = bell_open(base, 0, hangs ? O_RDONLY : O_RDWR, mode,
+	    uid, gid);
+	if (rc < 0)
+		goto fail;
+	rc = map->bell[1] = bell_open(base, 1, O_RDWR, mode, uid, gid);
+	if (rc < 0)
+		goto fail;
+	rc = role_take(map, h->dir, base);
+	if (rc < 0)
+		goto fail;
+	map->sync = a->opt.sync;
+	rc = ipc__shm_join(h, map);
+	if (rc == 0 && h->dir == IPC_SEND)
+		rc = shm_settle(map, &s->ring);
+	if (rc < 0)
+		goto fail;
+	s->opened = s->ring.lasting = true;
+	s->endless = !hangs;
+	/* What an earlier sender left ends where it stopped. */
+	s->late = hangs && !s->slots && other_life(&s->ring) != LIFE_NONE &&
+	    ipc__ring_ready(&s->ring) &&
+	    role_lock(map->bell[1], IPC_SEND, F_OFD_GETLK) == 0;
+	set_life(&s->ring, LIFE_HERE);
+	return 0;
+fail:
+	s->map = NULL;
+	ipc__shm_unref(map);
+	return rc;
+}
+
+void
+ipc__shm_farewell(struct ipc__half *h)
+{
+	set_life(&shm_state(h)->ring, LIFE_BYE);
+}
+
+/*
+ * The end of a sender
+ */
+
+bool
+ipc__shm_hung_up(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+	struct pollfd fd = { .fd = s->map->bell[0], .events = POLLIN };
+
+	if (!s->opened || s->endless || h->dir != IPC_RECV)
+		return false;
+	if (!s->gone && poll(&fd, 1, 0) == 1 && fd.revents & POLLHUP)
+		s->gone = true;
+	return s->gone;
+}
+
+bool
+ipc__shm_over(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	if (s->late) {
+		s->late = false;
+		s->gone |= role_lock(s->map->bell[1], IPC_SEND,
+		    F_OFD_GETLK) == 0;
+	}
+	return s->gone;
+}
+
+bool
+ipc__shm_ends_with(struct ipc__half *h, const void *tail, size_t size)
+{
+	(void)tail;
+	(void)size;
+	return other_life(&shm_state(h)->ring) == LIFE_BYE;
+}
+
+/* Opened anew, the FIFO is not hung up until the next sender has come and
+ * gone. */
+int
+ipc__shm_again(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+	char path[40];
+	int fd;
+
+	if (!s->opened || s->endless)
+		return 0;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", s->map->bell[0]);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return ipc__fail_sys("open");
+	close(s->map->bell[0]);
+	s->map->bell[0] = fd;
+	s->gone = s->lit = false;
+	ipc__ring_rise(&s->ring);
+	return 1;
+}
