@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -67,6 +68,19 @@ void
 skip_loudly(const char *why)
 {
 	fprintf(stderr, "NOT TESTED HERE: %s\n", why);
+}
+
+void
+say_if_alone(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (suite != NULL)
+		return;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
 }
 
 /*
