@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include <ipc/names.h>
+
 #include "support.h"
 
 #define LINES_MAX	64
@@ -32,6 +34,7 @@ static int line_count;
 static unsigned char (*ran)[CASES_MAX];	/* shared with the tests' processes */
 static char directory[64];
 static char *before;			/* what was there before the test */
+static bool death;			/* somebody was killed in it */
 static volatile sig_atomic_t storms;
 static struct sigaction storm_old;
 
@@ -181,13 +184,19 @@ before_each(void)
 {
 	free(before);
 	before = left_list();
+	death = false;
+}
+
+void
+somebody_died(void)
+{
+	death = true;
 }
 
 /* Ended threads and killed children take a moment to leave the tables. */
 static void
-after_each(void)
+compare(double limit)
 {
-	double limit = now_ms() + 2000;
 	const char *line;
 	char *after;
 
@@ -204,6 +213,14 @@ after_each(void)
 	free(after);
 	free(before);
 	before = NULL;
+}
+
+static void
+after_each(void)
+{
+	if (death)
+		expect_ok(ipc_gc(NULL, NULL));
+	compare(now_ms() + 2000);
 }
 
 TCase *

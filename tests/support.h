@@ -179,6 +179,8 @@ struct ipc_channel *with_peer(int i, const char *options, int flags,
 	    peer_fn *peer, void *arg, pid_t *pid);
 void	peer_done(pid_t pid);		/* waits; it must have been well */
 void	peer_kill(pid_t pid);		/* SIGKILL, and waits */
+/* Somebody was killed: what it left may lie there until ipc_gc(). */
+void	somebody_died(void);
 void	echo_peer(struct ipc_channel *ch, void *unused);
 
 struct ipc_info info_of(const struct ipc_channel *ch);
