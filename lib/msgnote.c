@@ -322,13 +322,15 @@ is_named(const char *escaped, int id)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* Nobody holds this note.  True: there is no queue to it any more. */
+/* Nobody holds this note.  True: it may go, and with it the queue *doomed, if
+ * that is not -1. */
 static bool
-remove_queue(const struct note *n)
+is_orphan(const struct note *n, int *doomed)
 {
 	struct msqid_ds ds;
 	int id = msgget(n->key, 0), named;
 
+	*doomed = -1;
 	if (id == -1)
 		return errno == ENOENT;
 	/* Somebody else's who came to the same key. */
@@ -338,8 +340,15 @@ remove_queue(const struct note *n)
 	named = is_named(n->name, id);
 	if (named != 0)
 		return named == 1;
-	return msgctl(id, IPC_RMID, NULL) == 0 || errno == EIDRM ||
-	    errno == EINVAL;
+	*doomed = id;
+	return true;
+}
+
+static bool
+remove_queue(int id)
+{
+	return id == -1 || msgctl(id, IPC_RMID, NULL) == 0 ||
+	    errno == EIDRM || errno == EINVAL;
 }
 
 static bool
@@ -352,14 +361,32 @@ still_named(int fd, int dir, const char *file)
 	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
+/* Whom to ask about each note (NULL: nobody), and where the notes are. */
+struct asked {
+	const char	*where;
+	ipc__told	*told;
+	void		*user;
+};
+
+static bool
+may_go(const struct asked *asked, const char *file)
+{
+	char path[IPC__PATH_MAX + IPC__NAME_MAX + 2];
+
+	if (asked == NULL)
+		return true;
+	snprintf(path, sizeof path, "%s/%s", asked->where, file);
+	return ipc__may_go(asked->told, path, asked->user);
+}
+
 /* Removes the queue and its note, if nobody holds it. */
 static bool
-sweep_one(int dir, const char *file)
+sweep_one(int dir, const char *file, const struct asked *asked)
 {
 	char right[FILE_SIZE];
 	bool swept = false;
 	struct note n;
-	int fd;
+	int fd, id;
 
 	fd = openat(dir, file, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
 	    O_CLOEXEC);
@@ -368,7 +395,8 @@ sweep_one(int dir, const char *file)
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && still_named(fd, dir, file) &&
 	    read_note(fd, &n)) {
 		file_of(n.key, right);
-		swept = strcmp(file, right) == 0 && remove_queue(&n) &&
+		swept = strcmp(file, right) == 0 && is_orphan(&n, &id) &&
+		    may_go(asked, file) && remove_queue(id) &&
 		    unlinkat(dir, file, 0) == 0;
 	}
 	close(fd);
@@ -386,7 +414,7 @@ sweep_key(key_t key)
 	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir >= 0) {
 		file_of(key, file);
-		sweep_one(dir, file);
+		sweep_one(dir, file, NULL);
 		ipc__sysname_close(dir, path);
 	}
 	ipc__error_restore(&before);
@@ -399,9 +427,11 @@ void
 ipc__msg_let_go(int hold, key_t key, bool clean)
 {
 	struct note n;
+	int id;
 
 	if (clean && flock(hold, LOCK_EX | LOCK_NB) == 0 &&
-	    read_note(hold, &n) && n.key == key && remove_queue(&n))
+	    read_note(hold, &n) && n.key == key && is_orphan(&n, &id) &&
+	    remove_queue(id))
 		remove_held(hold, key);
 	close(hold);
 	if (!clean)
@@ -409,21 +439,15 @@ ipc__msg_let_go(int hold, key_t key, bool clean)
 }
 
 static int
-sweep_in(int dir, DIR *d, const char *where, ipc__told *told, void *user)
+sweep_in(int dir, DIR *d, const struct asked *asked)
 {
-	char path[IPC__PATH_MAX + IPC__NAME_MAX + 2];
 	struct dirent *e;
 	int swept = 0;
 
-	while ((e = readdir(d)) != NULL) {
-		if (strncmp(e->d_name, PREFIX, sizeof PREFIX - 1) != 0 ||
-		    !sweep_one(dir, e->d_name))
-			continue;
-		swept++;
-		snprintf(path, sizeof path, "%s/%s", where, e->d_name);
-		if (told != NULL)
-			told(path, user);
-	}
+	while ((e = readdir(d)) != NULL)
+		if (strncmp(e->d_name, PREFIX, sizeof PREFIX - 1) == 0 &&
+		    sweep_one(dir, e->d_name, asked))
+			swept++;
 	return swept;
 }
 
@@ -432,6 +456,7 @@ ipc__msg_sweep(ipc__told *told, void *user)
 {
 	struct ipc__place place = { .path = NULL };
 	char path[IPC__PATH_MAX];
+	struct asked asked = { path, told, user };
 	struct ipc__error before;
 	int dir, swept = 0;
 	DIR *d;
@@ -448,7 +473,7 @@ ipc__msg_sweep(ipc__told *told, void *user)
 	}
 	place.dir = dir;
 	ipc__temp_sweep(&place, UINT_MAX, NULL, NULL);
-	swept = sweep_in(dir, d, path, told, user);
+	swept = sweep_in(dir, d, &asked);
 	closedir(d);
 	rmdir(path);
 	ipc__error_restore(&before);

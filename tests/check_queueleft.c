@@ -37,12 +37,13 @@ half_free(struct ipc__half *h, bool clean)
 }
 
 
-static void
+static bool
 count(const char *path, void *user)
 {
 	(void)path;
 	(void)user;
 	swept++;
+	return true;
 }
 
 static int

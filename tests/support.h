@@ -43,6 +43,7 @@
 
 #define SOON		5000	/* ms: never met where all is well */
 #define PROMPT		100	/* ms: within which an end is told */
+#define AHEAD		8	/* messages that every mechanism has room for */
 #define KIB		1024
 #define MIB		(1024 * 1024)
 

@@ -11,5 +11,6 @@
 #include <ipc/error.h>
 #include <ipc/mechanism.h>
 #include <ipc/channel.h>
+#include <ipc/names.h>
 
 #endif
