@@ -228,7 +228,7 @@ ipc__msg_find(const struct ipc__address *a, int flags, int dir, int *id,
     bool *made)
 {
 	const char *name = ipc__queue_name(a);
-	key_t key;
+	key_t key = IPC_PRIVATE;
 	int rc;
 
 	*made = false;
@@ -283,7 +283,7 @@ int
 ipc__msg_unlink(const struct ipc__address *a)
 {
 	const char *name = ipc__queue_name(a);
-	key_t key;
+	key_t key = IPC_PRIVATE;
 	int rc, id;
 
 	rc = get_key(name, &key);

@@ -427,9 +427,11 @@ void
 ipc__msg_let_go(int hold, key_t key, bool clean)
 {
 	struct note n;
+	int id;
 
 	if (clean && flock(hold, LOCK_EX | LOCK_NB) == 0 &&
-	    read_note(hold, &n) && n.key == key && remove_queue(&n))
+	    read_note(hold, &n) && n.key == key && is_orphan(&n, &id) &&
+	    remove_queue(id))
 		remove_held(hold, key);
 	close(hold);
 	if (!clean)

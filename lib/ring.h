@@ -54,7 +54,8 @@ struct ipc__ring_head {
 	uint32_t	 record;	/* largest record, bytes */
 	uint32_t	 start;		/* of the payload, in lines */
 	alignas(8) uint64_t bytes;	/* all of it */
-	unsigned char	 pad0[24];
+	unsigned char	 pad0[16];
+	uint64_t	 secret;	/* System V: see sysvshm.c */
 
 	struct ipc__ring_side send;	/* line 1: written by the sender */
 	struct ipc__ring_side recv;	/* line 2: by the receiver */

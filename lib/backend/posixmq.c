@@ -35,7 +35,6 @@
 #define OPEN_FLAGS	(O_NONBLOCK | O_CLOEXEC)
 #define TRIES		16	/* somebody makes and removes it all the time */
 
-#define MOST_RECORD	(1u << 20) /* that a process may offer us */
 
 struct posixmq {
 	/* One record each: for what does not lie in one piece. */
@@ -189,7 +188,7 @@ posixmq_pair(struct ipc__half *a, struct ipc__half *b,
 {
 	char name[IPC__TEMP_MAX + 2];
 	struct mq_attr attr;
-	int fds[2], rc;
+	int fds[2] = { -1, -1 }, rc;
 
 	ipc__queue_sweep_some();
 	rc = pair_name(address, name, sizeof name);
@@ -326,7 +325,7 @@ check_offer(int fd, int dir)
 		return ipc__fail(EBADMSG, "what was handed over is the wrong "
 		    "end of a queue");
 	if (attr.mq_msgsize < IPC__POSIXMQ_LEAST ||
-	    attr.mq_msgsize > MOST_RECORD)
+	    attr.mq_msgsize > IPC__POSIXMQ_MOST)
 		return ipc__fail(EBADMSG, "what was handed over is a queue of "
 		    "records of %ld bytes", attr.mq_msgsize);
 	return 0;

@@ -133,8 +133,8 @@ answer(const struct ipc__half *h, const char *call)
 	if (error == EAGAIN || error == ENOMSG)
 		return -EAGAIN;
 	if (removed(IPC__STATE(h, const struct ipc__sysvmq), error))
-		return h->bare ? ipc__fail(EIDRM, "the queue has been removed") :
-		    -EPIPE;
+		return h->bare ? ipc__fail(EIDRM, "the queue has been removed")
+		    : -EPIPE;
 	if (error == E2BIG && !h->bare)
 		return ipc__fail(EBADMSG, "the other side sent a record of "
 		    "more than %zu bytes", h->record);

@@ -220,7 +220,7 @@ ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
 	const unsigned char *p = t->bytes + t->next;
-	struct msqid_ds ds;
+	struct msqid_ds ds = { .msg_qbytes = 0 };
 	int i, rc, id = GONE, *fds = t->fds + t->fd_next;
 
 	if (t->size - t->next < TICKET_SIZE ||
