@@ -6,10 +6,12 @@
  * lives has lost nothing.
  */
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <signal.h>
 #include <time.h>
 
@@ -408,15 +410,22 @@ struct told {
 };
 
 static void
-tell(const char *what, void *user)
+note(const char *what, void *user)
 {
 	struct told *t = user;
-	struct stat st;
 
-	ck_assert_msg(lstat(what, &st) == 0, "%s is not there", what);
 	t->count++;
 	strlcat(t->text, what, sizeof t->text);
 	strlcat(t->text, "\n", sizeof t->text);
+}
+
+static void
+tell(const char *what, void *user)
+{
+	struct stat st;
+
+	ck_assert_msg(lstat(what, &st) == 0, "%s is not there", what);
+	note(what, user);
 }
 
 static void
@@ -452,6 +461,40 @@ START_TEST(looking_tells_what_removing_removes)
 	expect(0, ipc_leftovers(NULL, NULL));
 	expect(0, ipc_gc(NULL, NULL));
 	expect(0, ipc_listener_close(l));
+}
+END_TEST
+
+static pid_t
+dead_pid(void)
+{
+	pid_t pid = forked();
+
+	if (pid == 0)
+		_exit(0);
+	expect_sys(waitpid(pid, NULL, 0));
+	return pid;
+}
+
+/* Its maker was killed between mq_open and mq_unlink, and nothing is mounted on
+ * /dev/mqueue. */
+START_TEST(a_queue_that_nobody_can_see_is_found)
+{
+	struct told t = { .count = 0 };
+	char name[80];
+	mqd_t mq;
+
+	if (!left_private())
+		return;
+	umount("/dev/mqueue");
+	snprintf(name, sizeof name, "/.pair.ipc-%d.0.0", (int)dead_pid());
+	mq = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+	expect_sys(mq);
+	expect_sys(mq_close(mq));
+	expect(1, ipc_gc(note, &t));
+	ck_assert_ptr_nonnull(strstr(t.text, name));
+	ck_assert_int_eq(strncmp(t.text, "posixmq:/", 9), 0);
+	ck_assert_int_eq(mq_unlink(name), -1);
+	ck_assert_int_eq(errno, ENOENT);
 }
 END_TEST
 
@@ -505,6 +548,7 @@ gc_suite(void)
 	suite_add_tcase(s, tc);
 	tc = tcase_create("told");
 	tcase_add_test(tc, looking_tells_what_removing_removes);
+	tcase_add_test(tc, a_queue_that_nobody_can_see_is_found);
 	tcase_add_test(tc, a_directory_that_can_not_be_trusted_is_an_error);
 	tcase_add_test(tc, where_nothing_is_nothing_is_removed);
 	suite_add_tcase(s, tc);
