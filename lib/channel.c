@@ -369,6 +369,8 @@ attach_in(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	    ch->boundary == IPC_MESSAGE;
 	in->exact = h->adopted;
 	in->outlives = ch->way == IPC_WAY_OPEN;
+	in->quick = ch->boundary == IPC_MESSAGE && !ch->many &&
+	    !ch->half_duplex && (bytes || h->be->peek != NULL);
 	in->limit = limit_of(ch, h->room > h->record ? h->room : h->record,
 	    in->tagged);
 	h->refs++;
@@ -390,6 +392,7 @@ attach_out(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	out->outlives = ch->way == IPC_WAY_OPEN;
 	out->piece = h->record - out->tagged;
 	out->limit = limit_of(ch, h->record, out->tagged);
+	out->quick = ipc__quick_max(ch);
 	h->refs++;
 	if (life != NULL)
 		life->refs++;

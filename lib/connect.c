@@ -292,7 +292,7 @@ take_offer(struct ipc_channel *ch, const struct ipc__greeting *offer)
 		return choice && say_taken(c, false) == 0 ? -EAGAIN : rc;
 	if ((choice || be->traits & IPC__CONFIRM) &&
 	    (rc = say_taken(c, true)) < 0) {
-		ipc__link_drop(&l);
+		ipc__link_drop(&l, true);
 		return rc;
 	}
 	ch->be = be;
@@ -300,7 +300,7 @@ take_offer(struct ipc_channel *ch, const struct ipc__greeting *offer)
 	peer_of(ch, c->g.fd);
 	if (ipc__wants_life(be, ch->boundary)) {
 		if ((rc = ipc__life_new(&l.life[1], c->g.fd)) < 0) {
-			ipc__link_drop(&l);
+			ipc__link_drop(&l, true);
 			return rc;
 		}
 		c->g.fd = -1;

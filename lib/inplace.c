@@ -76,7 +76,7 @@ commit(struct ipc_channel *ch, size_t size)
 		    out->reserved_size);
 	rc = out->in_place ? ipc__commit(ch, size) :
 	    ipc__transmit(ch, &iov, 1, size, NULL, 0);
-	if (rc != -EAGAIN && rc != -ECANCELED)
+	if (rc != -EAGAIN && rc != -ECANCELED && rc != -EALREADY)
 		out->reserved = false;
 	return rc;
 }

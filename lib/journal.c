@@ -205,8 +205,8 @@ ipc__journal_known(struct ipc__journal *j)
 		    "%s", ipc_strerror((int)n));
 	rc = ipc__journal_get_header(p, (size_t)n, &j->id);
 	if (rc == -EPROTO)
-		return ipc__fail(EPROTO, "this is no journal, or one of another "
-		    "version");
+		return ipc__fail(EPROTO, "this is no journal, or one of "
+		    "another version");
 	if (rc == -EBADMSG)
 		return ipc__fail(EBADMSG, "the header of the journal is "
 		    "damaged");

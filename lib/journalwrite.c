@@ -82,8 +82,9 @@ ipc__log_start_writing(struct ipc__log *l)
 	int rc;
 
 	rc = hold(l->j.fd);
-	if (rc == 0)
-		rc = check_name(l, &st);
+	if (rc < 0)
+		return rc;
+	rc = check_name(l, &st);
 	if (rc < 0)
 		return rc;
 	rc = ipc__journal_known(&l->j);

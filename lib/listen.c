@@ -62,7 +62,7 @@ drop_first(struct ipc_listener *l)
 	struct ipc__client *c = l->clients;
 
 	unlink_client(l, &l->clients);
-	ipc__client_free(c);
+	ipc__client_free(c, l->process == atomic_load(&ipc__process));
 }
 
 /* All have the same time, so the first in the list is the first to go. */
@@ -119,7 +119,7 @@ step_at(struct ipc_channel **out, struct ipc_listener *l,
 	unlink_client(l, at);
 	if (rc == 1 && (rc = ipc__client_session(out, l, c)) == 0)
 		rc = 1;
-	ipc__client_free(c);
+	ipc__client_free(c, true);
 	return rc;
 }
 
@@ -185,7 +185,7 @@ accept_one(struct ipc_channel **out, struct ipc_listener *l)
 		return rc == 1 ? 1 : 0;
 	if ((rc = watch_client(l, c)) < 0) {
 		unlink_client(l, at);
-		ipc__client_free(c);
+		ipc__client_free(c, true);
 		return rc;
 	}
 	if (l->count > CLIENTS_MAX)

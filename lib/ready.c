@@ -84,12 +84,30 @@ ipc__ready_free(struct ipc__ready *r, bool own)
  * What to look at
  */
 
+/* An epoll set takes a descriptor once: a socket may be of both sides. */
+static int
+merge(struct pollfd *fds, int n, const struct pollfd *more, int count)
+{
+	int i, k;
+
+	for (i = 0; i < count; i++) {
+		for (k = 0; k < n && fds[k].fd != more[i].fd; k++)
+			;
+		if (k == n)
+			fds[n++] = more[i];
+		else
+			fds[k].events |= more[i].events;
+	}
+	return n;
+}
+
 int
 ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds)
 {
 	struct ipc__half *h = side_half(ch, dir);
 	struct ipc__life *life = side_life(ch, dir);
-	int n;
+	struct pollfd more[2];
+	int n, m;
 
 	if (ch->greet != NULL)
 		return ipc__greet_sources(ch, fds);
@@ -97,14 +115,22 @@ ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds)
 	if (h == NULL || (dir == IPC_SEND && ipc__unlikely(ch->half_duplex) &&
 	    !atomic_load(&ch->turn)))
 		return 0;
+	if (dir == IPC_SEND && ipc__unlikely(ch->out.road_full)) {
+		*fds = (struct pollfd){ life->fd, POLLOUT, 0 };
+		return 1;
+	}
 	if ((n = ipc__be_watch(h, dir, fds)) < 0)
 		return n;
 	if (life != NULL && h->be->traits & IPC__SILENT)
-		fds[n++] = (struct pollfd){ life->fd, POLLIN, 0 };
+		fds[n++] = (struct pollfd){ life->fd, ipc__life_events(life),
+		    0 };
 	/* A turn that could not be brought yet. */
 	if (dir == IPC_RECV && ipc__unlikely(ch->half_duplex) &&
-	    ch->out.half != NULL && ch->out.debt.count > 0)
-		fds[n++] = (struct pollfd){ ch->out.half->fd, POLLOUT, 0 };
+	    ch->out.half != NULL && ch->out.debt.count > 0) {
+		if ((m = ipc__be_watch(ch->out.half, IPC_SEND, more)) < 0)
+			return m;
+		n = merge(fds, n, more, m);
+	}
 	return n;
 }
 
@@ -165,6 +191,12 @@ wake_side(struct ipc__ready *r)
 	atomic_store(&r->woken, true);
 	atomic_store(&r->cancel, true);
 	ring(atomic_load(&r->bell));
+}
+
+void
+ipc__cancel_again(struct ipc_channel *ch, int dir)
+{
+	wake_side(side_ready(ch, dir));
 }
 
 void
@@ -229,11 +261,12 @@ int
 ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
-	struct pollfd fds[5];
+	struct pollfd fds[IPC__SOURCES + 1];
 	int rc, n;
 
 	if (dir == IPC_RECV && ch->in.busy)
-		return timed_out(deadline);
+		return (rc = ipc__cancelled(ch, dir)) < 0 ? rc :
+		    timed_out(deadline);
 	if ((rc = make_bell(r)) < 0)
 		return rc;
 	if (r->rung)
@@ -360,7 +393,7 @@ set_sources(struct ipc_channel *ch, int dir)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
 	int rc = 0, i, n;
-	struct pollfd fds[4];
+	struct pollfd fds[IPC__SOURCES];
 
 	if ((n = ipc__sources(ch, dir, fds)) < 0)
 		return n;
@@ -420,6 +453,7 @@ ipc__side_ready(struct ipc_channel *ch, int dir)
 	struct ipc__half *h = side_half(ch, dir);
 
 	return h != NULL && h->be->arm != NULL && ch->greet == NULL &&
+	    !(dir == IPC_SEND && ch->out.road_full) &&
 	    ipc__be_arm(h, dir) != 0;
 }
 
@@ -442,7 +476,7 @@ ready_now(struct ipc_channel *ch, int dir)
 int
 ipc_fd(struct ipc_channel *ch, int direction, short *events)
 {
-	struct pollfd fds[4];
+	struct pollfd fds[IPC__SOURCES];
 	int rc;
 
 	if (ch == NULL || (direction != IPC_RECV && direction != IPC_SEND))

@@ -19,6 +19,12 @@ ipc__fetch(struct ipc_channel *ch)
 {
 	if (ch->in.whole)
 		return 0;
+	if (ipc__unlikely(ch->in.untold)) {
+		int rc = ipc__plain(ch->in.untold);
+
+		ch->in.untold = 0;
+		return rc;
+	}
 	if (ch->in.end)
 		return ipc__plain(ch->in.end);
 	return ch->in.framed ? ipc__fetch_frame(ch) : ipc__fetch_record(ch);
@@ -68,7 +74,7 @@ wait_first(struct ipc_channel *ch, int timeout)
 
 	return in->vain >= VAIN_LOOKS && timeout != 0 &&
 	    ++in->vain % LOOK_AGAIN != 0 && !in->whole && !in->busy &&
-	    !in->end && in->fill == in->pos &&
+	    !in->end && !in->untold && in->fill == in->pos &&
 	    !(in->half->be->traits & IPC__SPINS) && in->half->be->arm == NULL;
 }
 
@@ -264,7 +270,7 @@ ipc__in_ready(const struct ipc_channel *ch)
 {
 	const struct ipc__in *in = &ch->in;
 
-	return in->whole || in->end != 0 || in->busy ||
+	return in->whole || in->end != 0 || in->untold != 0 || in->busy ||
 	    (in->framed && ipc__frame_ahead(in)) ||
 	    atomic_load_explicit(&in->ready.cancel, memory_order_relaxed);
 }

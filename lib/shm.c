@@ -289,7 +289,7 @@ shm_ready(struct ipc__half *h)
 	return ipc__ring_ready(&s->ring);
 }
 
-/* Was it lit? */
+/* true: it was lit. */
 static bool
 shm_put_out(struct ipc__half *h)
 {
@@ -346,12 +346,13 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 		return 0;
 	if (dir == IPC_SEND && !s->slots && s->ring.held)
 		ipc__shm_publish(h, dir);
-	/* Still asleep.  Of what came before the bell may ring late, when all
-	 * was taken already.  That is put out, but then we sleep anew: whoever
-	 * rang is about to say so, which must not count for the next sleep. */
-	if (ipc__ring_asleep(&s->ring) && (shm_ready(h) || !shm_put_out(h)))
-		return shm_ready(h) || ipc__shm_hung_up(h);
-	if (s->ring.nap & 1)
+	/* Still asleep: rung if something comes.  If it has been rung this very
+	 * moment, with the mark still to be taken off, it has to be marked anew
+	 * once the bell is out. */
+	if (ipc__ring_asleep(&s->ring)) {
+		if (!shm_put_out(h))
+			return shm_ready(h) || ipc__shm_hung_up(h);
+	} else if (s->ring.nap & 1)
 		s->lit = true;
 	if (!shm_ready(h) && shm_doze(h))
 		/* Hung up it is lit by itself. */

@@ -87,6 +87,19 @@ ipc__shm_nameless(const struct ipc__address *a, const char *path, int flags)
 	return rc;
 }
 
+/* A socket can not be opened at all. */
+static int
+file_failed(const char *path)
+{
+	struct stat st;
+	int code = errno;
+
+	if (code == ENXIO && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		return ipc__fail(EPROTOTYPE, "%s: this is a socket: a meeting "
+		    "point is for ipc_connect", path);
+	return ipc__fail(code, "%s: open: %s", path, strerror(code));
+}
+
 /* Makes a whole ring and gives it its name; -EEXIST if that is taken. */
 static int
 file_make(const struct ipc__address *a, const char *path)
@@ -110,16 +123,6 @@ file_make(const struct ipc__address *a, const char *path)
 out:
 	ipc__shm_unref(map);
 	return rc;
-}
-
-/* open(2) failed; a socket can not be opened at all. */
-static int
-file_failed(const char *path)
-{
-	if (errno == ENXIO)
-		return ipc__fail(EPROTOTYPE, "%s: is a socket, a meeting "
-		    "point: ipc_connect goes there", path);
-	return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
 }
 
 /* Is this file a ring?  Looked at before it is mapped. */

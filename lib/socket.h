@@ -124,6 +124,8 @@ void ipc__socket_stretch(struct ipc__half *, size_t more);
 bool ipc__stream_ends_with(struct ipc__half *, const void *tail, size_t size);
 bool ipc__record_ends_with(struct ipc__half *, const void *tail, size_t size);
 size_t ipc__socket_pending(const struct ipc__half *);
+/* Throws away what has arrived. */
+void ipc__socket_discard(int fd);
 int ipc__socket_shutdown(struct ipc__half *, int dir);
 int ipc__socket_peer(const struct ipc__half *, struct ipc_peer *);
 

@@ -47,8 +47,7 @@ give_turn(struct ipc_channel *ch)
 	if (ch->out.end)
 		return ch->out.end;
 	atomic_store(&ch->turn, false);
-	/* Without room for it now, whatever waits next brings it. */
-	rc = ipc__owe(ch, IPC__CTL_TURN, 0, 0);
+	rc = ipc__owe_turn(ch);
 	return rc == -EAGAIN ? 0 : rc;
 }
 

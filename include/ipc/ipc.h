@@ -12,5 +12,6 @@
 #include <ipc/mechanism.h>
 #include <ipc/channel.h>
 #include <ipc/names.h>
+#include <ipc/sync.h>
 
 #endif

@@ -389,7 +389,7 @@ const struct ipc_backend ipc__backend_sysvmq = {
 		.direction = IPC_SEND,
 		.boundary = IPC_MESSAGE
 	},
-	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT | IPC__CONFIRM,
+	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT,
 	.size = sizeof(struct ipc__sysvmq),
 	.limit = "kernel.msgmax",
 	.keys = {
