@@ -379,6 +379,29 @@ START_TEST(rm_removes_an_object_and_says_what_it_can_not)
 }
 END_TEST
 
+START_TEST(rm_removes_semaphores)
+{
+	static const char *const schemes[] = { "sem", "posixsem", "sysvsem" };
+	char address[64], command[96];
+	struct program p;
+	struct ipc_sem *s;
+
+	snprintf(address, sizeof address, "%s:%s", schemes[_i],
+	    getenv("name"));
+	ck_assert_int_eq(ipc_sem_open(&s, address, IPC_CREATE, 1), 0);
+	ck_assert_int_eq(ipc_sem_close(s), 0);
+	program_run(&p, 0, NULL, "$ipc list");
+	ck_assert_ptr_nonnull(line_of(&p, schemes[_i], getenv("name")));
+	program_free(&p);
+	snprintf(command, sizeof command, "$ipc rm %s", address);
+	program_run(&p, 0, NULL, command);
+	program_free(&p);
+	ck_assert_int_eq(ipc_sem_open(&s, address, 0, 0), -ENOENT);
+	program_run(&p, 1, NULL, command);
+	program_free(&p);
+}
+END_TEST
+
 START_TEST(rm_of_several_removes_all_that_it_can)
 {
 	struct program p;
@@ -563,6 +586,7 @@ janitor_suite(void)
 	tcase_add_test(tc, gc_tells_and_removes_what_a_killed_listener_left);
 	tc = program_tcase(s, "rm");
 	tcase_add_test(tc, rm_removes_an_object_and_says_what_it_can_not);
+	tcase_add_loop_test(tc, rm_removes_semaphores, 0, 3);
 	tcase_add_test(tc, rm_of_several_removes_all_that_it_can);
 	tc = program_tcase(s, "doctor");
 	tcase_add_test(tc, doctor_looks_at_everything);

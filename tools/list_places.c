@@ -258,6 +258,16 @@ take_note(struct list *l, const struct entry *e)
 	list_key_of(l, o, KEY_FILE, e->st.st_dev, e->st.st_ino);
 }
 
+static const char *
+file_kind(const struct entry *e)
+{
+	if (strcmp(e->parent, "locks") == 0)
+		return "lock";
+	if (strncmp(e->file, "sem-", 4) == 0)
+		return "sem";
+	return strncmp(e->file, "mutex-", 6) == 0 ? "mutex" : "file";
+}
+
 static void
 take(struct list *l, const struct entry *e)
 {
@@ -271,7 +281,7 @@ take(struct list *l, const struct entry *e)
 	else if (strncmp(e->parent, "sysv", 4) == 0)
 		take_note(l, e);
 	else
-		add(l, strcmp(e->parent, "locks") == 0 ? "lock" : "file", e);
+		add(l, file_kind(e), e);
 }
 
 static void
