@@ -4,10 +4,12 @@
  * makes, one after the other.  Each knows how the kernel tells that nobody
  * holds a thing; here is what it says of System V objects.
  */
+#include <sys/mount.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,6 +24,7 @@
 #include "sysname.h"
 
 #define SHM_DIR		"/dev/shm/"
+#define MQUEUE_MAGIC	0x19800202
 
 /* As semctl wants it. */
 union semun {
@@ -191,6 +194,53 @@ sweep_shm(struct collection *c)
 	return swept;
 }
 
+/* A file system of our own that shows the queues, for who may mount one; it
+ * ends with its descriptor, and nobody else sees it. */
+static int
+mount_queues(void)
+{
+	int fs, mount = -1, dir = -1;
+
+	fs = fsopen("mqueue", FSOPEN_CLOEXEC);
+	if (fs == -1)
+		return -1;
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		mount = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (mount != -1)
+		dir = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (mount != -1)
+		close(mount);
+	close(fs);
+	return dir;
+}
+
+static bool
+decide_queue(const char *name, void *user)
+{
+	char address[16 + IPC__NAME_MAX];
+
+	snprintf(address, sizeof address, "posixmq:/%s", name);
+	return decide(address, user);
+}
+
+/* The other sweep of queues needs /dev/mqueue. */
+static int
+sweep_hidden_queues(struct collection *c)
+{
+	struct ipc__place place = { .path = NULL };
+	struct statfs fs;
+	int swept;
+
+	if (statfs("/dev/mqueue", &fs) == 0 && fs.f_type == MQUEUE_MAGIC)
+		return 0;
+	place.dir = mount_queues();
+	if (place.dir == -1)
+		return 0;	/* nowhere to look */
+	swept = ipc__temp_sweep(&place, UINT_MAX, decide_queue, c);
+	close(place.dir);
+	return swept;
+}
+
 static int
 sweep_notes(struct collection *c)
 {
@@ -223,7 +273,8 @@ static int
 collect(struct collection *c)
 {
 	static int (*const sweeps[])(struct collection *) = {
-		sweep_queues, sweep_notes, sweep_shm, sweep_runtime
+		sweep_queues, sweep_hidden_queues, sweep_notes, sweep_shm,
+		sweep_runtime
 	};
 	int rc, swept = 0, bad = 0;
 

@@ -481,8 +481,10 @@ sweep_private(int dir, const char *file, const struct entry *e,
 		return 0;
 	if (s->by->gone(e->kind, e->id))
 		return tell_and_unlink(dir, file, s);
-	return !s->by->held(e->kind, e->id) && may_go(file, s) &&
-	    s->by->remove(e->kind, e->id) && unlinkat(dir, file, 0) == 0;
+	if (s->by->held != NULL && s->by->held(e->kind, e->id))
+		return 0;
+	return may_go(file, s) && s->by->remove(e->kind, e->id) &&
+	    unlinkat(dir, file, 0) == 0;
 }
 
 /* What has a name stays as long as the object does.  Whoever is about to use

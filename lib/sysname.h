@@ -51,7 +51,7 @@ int ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid);
 void ipc__sysname_drop(enum ipc__sysv kind, int id);
 
 /* gone: is there no such object?  held: does the kernel know of somebody who
- * uses it?  remove: removes it, true if it is gone now; called for private
+ * uses it (NULL: it is not asked)?  remove: removes it, true if it is gone now; called for private
  * objects whose holders are all dead and which nobody else uses.  Returns how many
  * notes went; tells each one's path before. */
 struct ipc__sysname_sweeper {

@@ -1,12 +1,34 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * ipc rm: removes opened objects, and meeting points where nobody listens.
+ * ipc rm: removes opened objects, meeting points where nobody listens, and
+ * semaphores.
  */
 #include <err.h>
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common.h"
+
+/* What is no channel is removed by a call of its own. */
+static const struct {
+	const char	*scheme;
+	int		(*unlink)(const char *address);
+} others[] = {
+	{ "sem:", ipc_sem_unlink },
+	{ "posixsem:", ipc_sem_unlink },
+	{ "sysvsem:", ipc_sem_unlink }
+};
+
+static int
+remove_name(const char *address)
+{
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		if (strncmp(address, others[i].scheme,
+		    strlen(others[i].scheme)) == 0)
+			return others[i].unlink(address);
+	return ipc_unlink(address);
+}
 
 /* What the library says, and what can be done about it. */
 static int
@@ -47,7 +69,7 @@ run(const struct command *cmd, int argc, char *argv[])
 	if (argc == optind)
 		return usage(cmd);
 	for (int i = optind; i < argc; i++) {
-		rc = ipc_unlink(argv[i]);
+		rc = remove_name(argv[i]);
 		if (rc < 0 && !(force && rc == -ENOENT))
 			status = explain(rc);
 	}

@@ -43,8 +43,6 @@ examine_listening(struct doctor *d, const char *path)
 {
 	struct ipc_listener *l;
 	char address[64];
-	struct stat st;
-	bool was_there = lstat(path, &st) == 0;
 
 	snprintf(address, sizeof address, "memfd:ipc-doctor-%ld",
 	    (long)getpid());
@@ -55,8 +53,6 @@ examine_listening(struct doctor *d, const char *path)
 		return;
 	}
 	ipc_listener_close(l);
-	if (!was_there)
-		rmdir(path);
 	finding(d, FINE, NAME, NULL, "names can be made in %s", path);
 }
 

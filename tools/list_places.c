@@ -4,7 +4,9 @@
  * and files, locks, and the notes about System V objects, which say which of
  * those are the library's and what they are called.
  */
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -176,7 +178,7 @@ of_this_namespace(const char *dir)
  * All that lies there
  */
 
-static void
+static struct object *
 add(struct list *l, const char *kind, const struct entry *e)
 {
 	struct object *o = list_add(l, kind, e->path);
@@ -190,6 +192,31 @@ add(struct list *l, const char *kind, const struct entry *e)
 		o->mapped = true;
 	}
 	list_key(l, KEY_FILE, e->st.st_dev, e->st.st_ino);
+	return o;
+}
+
+/* A datagram socket that is connected to the name is refused if nobody has it;
+ * and whoever has it does not notice. */
+static enum object_state
+socket_state(const struct entry *e)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	enum object_state state = STATE_UNKNOWN;
+	int fd, n;
+
+	n = snprintf(sun.sun_path, sizeof sun.sun_path,
+	    "/proc/self/fd/%d/%s", e->dir, e->file);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (n < (int)sizeof sun.sun_path && fd != -1) {
+		if (connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0 ||
+		    errno == EPROTOTYPE)
+			state = STATE_ALIVE;
+		else if (errno == ECONNREFUSED)
+			state = STATE_ORPHAN;
+	}
+	if (fd != -1)
+		close(fd);
+	return state;
 }
 
 /* Somebody serves it: then it is listed already, perhaps under another name. */
@@ -231,12 +258,22 @@ take_note(struct list *l, const struct entry *e)
 	list_key_of(l, o, KEY_FILE, e->st.st_dev, e->st.st_ino);
 }
 
+static const char *
+file_kind(const struct entry *e)
+{
+	if (strcmp(e->parent, "locks") == 0)
+		return "lock";
+	if (strncmp(e->file, "sem-", 4) == 0)
+		return "sem";
+	return strncmp(e->file, "mutex-", 6) == 0 ? "mutex" : "file";
+}
+
 static void
 take(struct list *l, const struct entry *e)
 {
 	if (S_ISSOCK(e->st.st_mode)) {
 		if (!is_served(l, e))
-			add(l, "unix", e);
+			add(l, "unix", e)->state = socket_state(e);
 	} else if (S_ISFIFO(e->st.st_mode))
 		add(l, "fifo", e);
 	else if (!S_ISREG(e->st.st_mode))
@@ -244,7 +281,7 @@ take(struct list *l, const struct entry *e)
 	else if (strncmp(e->parent, "sysv", 4) == 0)
 		take_note(l, e);
 	else
-		add(l, strcmp(e->parent, "locks") == 0 ? "lock" : "file", e);
+		add(l, file_kind(e), e);
 }
 
 static void
