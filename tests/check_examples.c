@@ -186,9 +186,10 @@ START_TEST(frame_grabber_sees_every_frame)
 	snprintf(command, sizeof command, "$examples/frame_grabber %s",
 	    grabbers[_i]);
 	program_run(&p, 0, NULL, command);
-	ck_assert_msg(sscanf(p.text, "100 frames, brightness 49.5, over %31[^,],"
-	    " ", over) == 1 && strstr(p.text, in_place ? ", in place\n" :
-	    ", copied\n"), "it printed '%s': %s", p.text, p.errors);
+	ck_assert_msg(sscanf(p.text, "100 frames, brightness 49.5, "
+	    "over %31[^,], ", over) == 1 && strstr(p.text, in_place ?
+	    ", in place\n" : ", copied\n"), "it printed '%s': %s", p.text,
+	    p.errors);
 	program_free(&p);
 }
 END_TEST
