@@ -329,6 +329,9 @@ ipc__channel_new(struct ipc_channel **out, struct ipc__address *address,
 	ch->be = address->be;
 	ch->way = way;
 	ch->caps = ch->be->mechanism.caps[way];
+	/* A slot holds one record, and descriptors would outlive it. */
+	if (address->opt.latest)
+		ch->caps &= ~(unsigned)(IPC_CAP_LARGE | IPC_CAP_FDS);
 	ch->dir = flags & IPC_DUPLEX ? flags & IPC_DUPLEX : IPC_DUPLEX;
 	ch->many = address->opt.many;
 	ch->used = atomic_load(&ipc__forks);

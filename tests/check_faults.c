@@ -279,9 +279,11 @@ note_left(const char *before, const char *when)
 static _Noreturn void
 try(operation *op, long n)
 {
-	char *before = left_list();
+	char *before;
 	int rc;
 
+	expect_ok(ipc_gc(NULL, NULL));
+	before = left_list();
 	failed = report->call;
 	alarm(15);
 	atomic_store(&alive, 0);

@@ -175,7 +175,7 @@ START_TEST(it_has_no_descriptor_but_its_own)
 		idle += fcntl(fd, F_GETFD) == 0;
 	ch = spawn("", "count", 0, &pid);
 	expect(sizeof n, ipc_recv(ch, n, sizeof n, SOON));
-	if (n[0] > 3 + idle + 16)
+	if (n[0] > 3 + idle + 12)
 		ck_abort_msg("%s: %d descriptors", where(), n[0]);
 	expect(idle, n[1]);
 	expect(0, ipc_close(ch));
