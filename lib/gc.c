@@ -80,7 +80,7 @@ shm_state(int id, struct state *s)
 static int
 sem_state(int id, struct state *s)
 {
-	struct semid_ds ds;
+	struct semid_ds ds = { .sem_nsems = 0 };
 
 	if (semctl(id, 0, IPC_STAT, (union semun){ .buf = &ds }) == -1)
 		return -errno;
