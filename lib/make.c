@@ -45,15 +45,15 @@ check_flags(int flags, int allowed, const char *call)
  */
 
 void
-ipc__link_drop(struct ipc__link *l)
+ipc__link_drop(struct ipc__link *l, bool clean)
 {
 	int i;
 
-	ipc__half_free(l->rx[0], true);
-	ipc__half_free(l->rx[1], true);
+	ipc__half_free(l->rx[0], clean);
+	ipc__half_free(l->rx[1], clean);
 	for (i = 0; i < 2; i++) {
 		if (l->tx[i] != l->rx[i])
-			ipc__half_free(l->tx[i], true);
+			ipc__half_free(l->tx[i], clean);
 		if (l->life[i] != NULL)
 			ipc__life_free(l->life[i]);
 	}
@@ -124,7 +124,7 @@ ipc__link_make(struct ipc__link *l, const struct ipc__address *a, int dir,
 		rc = a->be->traits & IPC__TWOWAY ? two_way_link(l, a, dir) :
 		    half_links(l, a, dir);
 	if (rc < 0)
-		ipc__link_drop(l);
+		ipc__link_drop(l, true);
 	return rc;
 }
 
@@ -509,7 +509,8 @@ ipc_join(struct ipc_channel **out, struct ipc_channel *receiver,
 
 	if (out == NULL)
 		return ipc__fail(EINVAL, "ipc_join: no place for the channel");
-	if ((rc = check_join(receiver, sender)) < 0)
+	if ((rc = check_join(receiver, sender)) < 0 ||
+	    (rc = ipc__enter(receiver)) < 0 || (rc = ipc__enter(sender)) < 0)
 		return rc;
 	if ((ch = calloc(1, sizeof *ch)) == NULL)
 		return ipc__fail(ENOMEM, "no memory for a channel");

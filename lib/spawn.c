@@ -465,7 +465,7 @@ build(struct ipc_channel **out, struct inherited *in,
 	rc = ipc__tickets_take(&l, ch->be, ch->dir, &in->g, g);
 	if (rc == 0 && in->life != -1 &&
 	    (rc = ipc__life_new(&l.life[1], in->life)) < 0)
-		ipc__link_drop(&l);
+		ipc__link_drop(&l, true);
 	if (rc < 0) {
 		ipc__channel_free(ch, false);
 		return rc;
