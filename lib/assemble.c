@@ -172,9 +172,6 @@ control_fds(struct ipc_channel *ch, unsigned count, uint32_t serial)
 
 	if (count == 0 || count > IPC_FDS_MAX || in->fd_count > 0)
 		return ipc__broken(ch, "descriptors out of place");
-	if (in->fds == NULL &&
-	    (in->fds = malloc(sizeof(int) * IPC_FDS_MAX)) == NULL)
-		return ipc__fail(ENOMEM, "no memory for descriptors");
 	if (in->half->be->traits & IPC__PASSES)
 		return arrived_fds(in, count) < 0 ?
 		    ipc__broken(ch, "descriptors announced and not sent") : 0;
@@ -211,8 +208,10 @@ ipc__control(struct ipc_channel *ch, const unsigned char *p, size_t size)
 	case IPC__CTL_BYE:
 		atomic_fetch_or(&ch->in.bye, (int)arg);
 		/* It will not receive any more, whatever else it does. */
-		if (arg & IPC_RECV && !ch->joined)
+		if (arg & IPC_RECV && !ch->joined) {
 			atomic_store(&ch->gone, -EPIPE);
+			ipc__kick(ch, IPC_SEND);
+		}
 		return 0;
 	case IPC__CTL_TURN:
 		return control_turn(ch);

@@ -55,7 +55,15 @@ wait_greeting(struct ipc_channel *ch, int dir, int rc, int timeout)
 	int64_t deadline = ipc__deadline(timeout);
 
 	while (rc == -EAGAIN && timeout != 0) {
-		if ((rc = ipc__wait(ch, dir, deadline)) < 0)
+		/* The bell, then the count, then a look: whoever ends it
+		 * says so, then looks at the count, then rings. */
+		if ((rc = ipc__bell(ch, dir)) < 0)
+			return rc;
+		atomic_fetch_add(&ch->greeters, 1);
+		if (atomic_load(&ch->greet) != NULL)
+			rc = ipc__wait(ch, dir, deadline);
+		atomic_fetch_sub(&ch->greeters, 1);
+		if (rc < 0)
 			return rc;
 		rc = ipc__enter(ch);
 	}

@@ -305,6 +305,18 @@ check_duplex(struct ipc_channel *ch, int flags)
 	return 0;
 }
 
+/* What is brought forward asks what to wait for, which may ask again. */
+static void
+init_greeting(struct ipc_channel *ch)
+{
+	pthread_mutexattr_t recursive;
+
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&ch->greeting, &recursive);
+	pthread_mutexattr_destroy(&recursive);
+}
+
 static void
 init_sides(struct ipc_channel *ch)
 {
@@ -312,7 +324,7 @@ init_sides(struct ipc_channel *ch)
 	ipc__ready_init(&ch->out.ready);
 	pthread_mutex_init(&ch->in.lock, NULL);
 	pthread_mutex_init(&ch->out.lock, NULL);
-	pthread_mutex_init(&ch->greeting, NULL);
+	init_greeting(ch);
 }
 
 int
@@ -460,7 +472,7 @@ adopt_in_child(struct ipc_channel *ch)
 	ipc__ready_free(&ch->out.ready, false);
 	pthread_mutex_init(&ch->in.lock, NULL);
 	pthread_mutex_init(&ch->out.lock, NULL);
-	pthread_mutex_init(&ch->greeting, NULL);
+	init_greeting(ch);
 	ch->process = atomic_load(&ipc__process);
 	return 0;
 }
@@ -477,6 +489,11 @@ ipc__enter_slow(struct ipc_channel *ch)
 	/* Both sides may have come here; the first brings it forward. */
 	pthread_mutex_lock(&ch->greeting);
 	rc = ch->greet == NULL ? 0 : ipc__greet_step(ch);
+	if (rc == -EAGAIN) {
+		/* Another step may wait for something else. */
+		ipc__ready_update(ch, IPC_RECV, false);
+		ipc__ready_update(ch, IPC_SEND, false);
+	}
 	pthread_mutex_unlock(&ch->greeting);
 	return rc;
 }
@@ -512,6 +529,7 @@ ipc__shut_send(struct ipc_channel *ch)
 	ch->out.end = -EPIPE;
 	if (h == ch->in.half || h->be->shutdown != NULL)
 		return ipc__be_shutdown(h, IPC_SEND);
+	ipc__ready_forget(&ch->out.ready);
 	ipc__half_free(h, true);
 	ch->out.half = NULL;
 	return 0;
@@ -529,6 +547,7 @@ ipc__shut_recv(struct ipc_channel *ch)
 	ch->in.end = -EPIPE;
 	if (h == ch->out.half || h->be->shutdown != NULL)
 		return ipc__be_shutdown(h, IPC_RECV);
+	ipc__ready_forget(&ch->in.ready);
 	ipc__half_free(h, true);
 	ch->in.half = NULL;
 	return 0;

@@ -66,6 +66,24 @@ ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds)
 	return n;
 }
 
+bool
+ipc__greet_failed(const struct ipc_channel *ch)
+{
+	const struct ipc__greet *c = ch->greet;
+
+	return c != NULL && c->failed != 0;
+}
+
+/* The other thread sleeps on what may be closed by now. */
+static void
+tell_others(struct ipc_channel *ch)
+{
+	if (atomic_load(&ch->greeters) == 0)
+		return;
+	ipc__kick(ch, IPC_RECV);
+	ipc__kick(ch, IPC_SEND);
+}
+
 /*
  * The socket
  */
@@ -159,6 +177,7 @@ failed(struct ipc_channel *ch, int rc)
 	ch->greet->failed = ipc__fail_at(ch->address.text, rc);
 	ipc__ready_update(ch, IPC_RECV, true);
 	ipc__ready_update(ch, IPC_SEND, true);
+	tell_others(ch);
 	return ch->greet->failed;
 }
 
@@ -182,12 +201,14 @@ finish(struct ipc_channel *ch, struct ipc__link *l)
 
 	ipc__attach_end(ch, l, 1);
 	atomic_store(&ch->turn, ch->half_duplex);
-	/* Pairs with ipc__enter: who sees this sees the halves. */
-	atomic_store_explicit(&ch->greet, NULL, memory_order_release);
+	/* Pairs with ipc__enter: who sees this sees the halves.  Before the
+	 * look at who sleeps; pairs with wait_greeting. */
+	atomic_store(&ch->greet, NULL);
 	c->g.half = NULL;
 	ipc__greet_free(c);
 	ipc__ready_update(ch, IPC_RECV, true);
 	ipc__ready_update(ch, IPC_SEND, true);
+	tell_others(ch);
 }
 
 /* A native half, with what was agreed. */
@@ -484,9 +505,8 @@ start(struct ipc_channel *ch, int flags, int timeout)
 }
 
 static int
-complete(struct ipc_channel *ch, int timeout)
+complete(struct ipc_channel *ch, int timeout, int64_t deadline)
 {
-	int64_t deadline = ipc__deadline(timeout);
 	int rc;
 
 	while ((rc = ipc__greet_step(ch)) == -EAGAIN) {
@@ -523,6 +543,7 @@ ipc_connect(struct ipc_channel **out, const char *address, int flags,
     int timeout)
 {
 	struct ipc_channel *ch;
+	int64_t deadline;
 	int rc;
 
 	if (out == NULL || address == NULL || flags & ~(IPC_DUPLEX |
@@ -531,8 +552,16 @@ ipc_connect(struct ipc_channel **out, const char *address, int flags,
 		    "out of directions, IPC_HALF_DUPLEX and IPC_ASYNC");
 	if ((rc = new_client(&ch, address, flags)) < 0)
 		return ipc__fail_at(address, rc);
-	if ((rc = start(ch, flags, timeout)) == 0 && !(flags & IPC_ASYNC))
-		rc = complete(ch, timeout);
+	/* It never waits, not even for room in a backlog. */
+	if (flags & IPC_ASYNC)
+		timeout = 0;
+	deadline = ipc__deadline(timeout);
+	rc = start(ch, flags, timeout);
+	/* A host's name was resolved, which is not the caller's time. */
+	if (ch->caps & IPC_CAP_NETWORK)
+		deadline = ipc__deadline(timeout);
+	if (rc == 0 && !(flags & IPC_ASYNC))
+		rc = complete(ch, timeout, deadline);
 	else if (rc == 0 && (rc = ipc__greet_step(ch)) == -EAGAIN)
 		rc = 0;
 	if (rc < 0) {

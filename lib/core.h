@@ -86,7 +86,7 @@ struct ipc__in {
 
 	/* Its descriptors, and those that came ahead of their control frame. */
 	struct ipc__batch *arrived[IPC__LIFE_BATCHES];
-	int		*fds;		/* IPC_FDS_MAX, once there were any */
+	int		fds[IPC_FDS_MAX];
 	unsigned	 fd_count;
 	bool		 fds_lost;
 
@@ -172,6 +172,7 @@ struct ipc_channel {
 	unsigned	 process;	/* ipc__process when last used */
 	_Atomic(struct ipc__greet *) greet; /* connecting */
 	pthread_mutex_t	 greeting;	/* who brings that forward */
+	_Atomic unsigned greeters;	/* who sleeps until it goes on */
 	unsigned char	 offer[IPC__GREETING]; /* udp: to be said again */
 	struct ipc_peer	 peer;		/* struct_size 0: not known */
 };
@@ -314,6 +315,10 @@ void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
 /* Was ipc_wake called?  Takes the mark and returns -ECANCELED. */
 int ipc__cancelled(struct ipc_channel *ch, int dir);
+/* Makes the bell of a side, so that it can be kicked. */
+int ipc__bell(struct ipc_channel *ch, int dir);
+/* Whoever waits there is to look again. */
+void ipc__kick(struct ipc_channel *ch, int dir);
 /* It was taken by a call that had something else to tell. */
 void ipc__cancel_again(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
@@ -329,6 +334,7 @@ void ipc__ready_free(struct ipc__ready *r, bool own);
  */
 /* Brings a connection that is being made forward: 0 done, -EAGAIN, an error. */
 int ipc__greet_step(struct ipc_channel *ch);
+bool ipc__greet_failed(const struct ipc_channel *ch);
 int ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds);
 void ipc__greet_free(struct ipc__greet *g);
 /* UDP: the client said hello again, our answer was lost. */

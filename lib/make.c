@@ -531,7 +531,8 @@ ipc_join(struct ipc_channel **out, struct ipc_channel *receiver,
 
 	if (out == NULL)
 		return ipc__fail(EINVAL, "ipc_join: no place for the channel");
-	if ((rc = check_join(receiver, sender)) < 0)
+	if ((rc = check_join(receiver, sender)) < 0 ||
+	    (rc = ipc__enter(receiver)) < 0 || (rc = ipc__enter(sender)) < 0)
 		return rc;
 	if ((ch = calloc(1, sizeof *ch)) == NULL)
 		return ipc__fail(ENOMEM, "no memory for a channel");

@@ -101,6 +101,18 @@ merge(struct pollfd *fds, int n, const struct pollfd *more, int count)
 	return n;
 }
 
+/* -EISCONN: another thread has just brought it to its end. */
+static int
+greeting_sources(struct ipc_channel *ch, struct pollfd *fds)
+{
+	int n;
+
+	pthread_mutex_lock(&ch->greeting);
+	n = ch->greet == NULL ? -EISCONN : ipc__greet_sources(ch, fds);
+	pthread_mutex_unlock(&ch->greeting);
+	return n;
+}
+
 int
 ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds)
 {
@@ -109,8 +121,9 @@ ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds)
 	struct pollfd more[2];
 	int n, m;
 
-	if (ch->greet != NULL)
-		return ipc__greet_sources(ch, fds);
+	if (ipc__unlikely(ch->greet != NULL) &&
+	    (n = greeting_sources(ch, fds)) != -EISCONN)
+		return n;
 	/* Out of turn nothing would be taken; a receive brings the turn. */
 	if (h == NULL || (dir == IPC_SEND && ipc__unlikely(ch->half_duplex) &&
 	    !atomic_load(&ch->turn)))
@@ -183,6 +196,24 @@ ipc__cancelled(struct ipc_channel *ch, int dir)
 	silence(r);
 	ipc__ready_update(ch, dir, dir == IPC_SEND || ipc__in_ready(ch));
 	return ipc__fail(ECANCELED, "ipc_wake was called");
+}
+
+int
+ipc__bell(struct ipc_channel *ch, int dir)
+{
+	int rc = make_bell(side_ready(ch, dir));
+
+	return rc < 0 ? rc : 0;
+}
+
+/* The mark of a ring that nobody owns: the next update silences it. */
+void
+ipc__kick(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	atomic_store(&r->woken, true);
+	ring(atomic_load(&r->bell));
 }
 
 static void
@@ -464,12 +495,14 @@ ready_now(struct ipc_channel *ch, int dir)
 	struct ipc__half *h = side_half(ch, dir);
 	bool cancel = atomic_load(&side_ready(ch, dir)->cancel);
 
+	if (ch->greet != NULL)
+		return cancel || ipc__greet_failed(ch);
 	if (h == NULL)
 		return true;	/* the call will say why not */
 	if (dir == IPC_RECV)
 		return ipc__in_ready(ch) || ipc__turn_ready(ch) ||
 		    ipc__side_ready(ch, dir);
-	return ch->out.end != 0 || ch->out.shut || cancel ||
+	return ch->out.end != 0 || ch->out.shut || cancel || ch->gone ||
 	    ipc__side_ready(ch, dir);
 }
 
@@ -484,7 +517,9 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 		    "IPC_RECV or IPC_SEND");
 	if (!(ch->dir & direction))
 		return ipc__wrong_way(ch, direction);
-	if ((rc = ipc__enter(ch)) < 0 && rc != -EAGAIN)
+	/* A connection that failed is ready: the next call says why. */
+	if ((rc = ipc__enter(ch)) < 0 && rc != -EAGAIN &&
+	    (ch->greet == NULL || rc == -EOPNOTSUPP))
 		return rc;
 	if (ch->greet == NULL && side_half(ch, direction) != NULL &&
 	    (rc = ipc__be_watch(side_half(ch, direction), direction,

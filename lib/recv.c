@@ -125,10 +125,12 @@ keep_part(struct ipc_channel *ch, int rc)
 {
 	int failed;
 
-	if (ch->in.lent && ch->in.len > 0 && ch->in.view == NULL &&
-	    (failed = ipc__take_home(ch, ch->in.len)) < 0)
-		return failed;
-	return rc;
+	if (!ch->in.lent || ch->in.len == 0 || ch->in.view != NULL ||
+	    (failed = ipc__take_home(ch, ch->in.len)) == 0)
+		return rc;
+	/* Half of it would be lost, so all that follows is. */
+	ipc__drop_message(&ch->in);
+	return ch->in.end = failed;
 }
 
 static int
@@ -286,14 +288,12 @@ ipc__in_free(struct ipc__in *in)
 {
 	unsigned i, k;
 
-	if (in->fds != NULL)
-		ipc__close_fds(in);
+	ipc__close_fds(in);
 	for (i = 0; i < IPC__LIFE_BATCHES; i++) {
 		for (k = 0; in->arrived[i] && k < in->arrived[i]->count; k++)
 			close(in->arrived[i]->fds[k]);
 		free(in->arrived[i]);
 	}
-	free(in->fds);
 	free(in->ahead);
 	free(in->own);
 }

@@ -8,9 +8,11 @@
 #include "core.h"
 
 #define IPC__AHEAD_SIZE	65536
-/* Frames that carry nothing which one call reads before it looks at its
- * deadline again. */
-#define IPC__IDLE_FRAMES	64
+/* Frames or records that one call takes before it looks at its deadline again,
+ * and how many of them one counts for that brings nothing: whatever the other
+ * side sends, and however fast. */
+#define IPC__FETCH_BUDGET	1024
+#define IPC__IDLE_COST		16
 
 /*
  * assemble.c

@@ -68,6 +68,8 @@ int ipc__socket_pair(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__address *, const struct ipc__socket_kind *);
 int ipc__socket_set(int fd, int level, int option, int value);
 int ipc__socket_get(int fd, int level, int option);
+/* A listening socket whose flags are not ours: never waits; -1 and errno. */
+int ipc__socket_accept_shared(int fd);
 /* One waiting client's descriptor, or -EAGAIN. */
 int ipc__socket_accept(const struct ipc__half *listener);
 /* Nothing gets into this socket's queue while it is deaf. */

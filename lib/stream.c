@@ -11,11 +11,12 @@
 static ssize_t
 read_records(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 {
+	int64_t deadline = timeout > 0 ? ipc__deadline(timeout) : 0, left;
 	struct ipc__in *in = &ch->in;
 	size_t n;
 	int rc;
 
-	do {
+	for (;;) {
 		if ((rc = ipc__receive(ch, NULL, 0, timeout)) < 0)
 			return rc == -EPIPE || rc == -ECONNRESET ? 0 : rc;
 		n = in->len - in->off < size ? in->len - in->off : size;
@@ -24,8 +25,17 @@ read_records(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 		in->off += n;
 		if (in->off == in->len)
 			ipc__taken(ch);
-	} while (n == 0 && size > 0);
-	return (ssize_t)n;
+		if (n > 0)
+			return (ssize_t)n;
+		/* Empty records are nothing, however many there are. */
+		if (timeout == 0)
+			return ipc__plain(-EAGAIN);
+		if (timeout < 0)
+			continue;
+		if ((left = deadline - ipc__now()) <= 0)
+			return ipc__plain(-ETIMEDOUT);
+		timeout = (int)((left + 999999) / 1000000);
+	}
 }
 
 ssize_t
