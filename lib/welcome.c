@@ -19,6 +19,11 @@ ipc__client_free(struct ipc__client *c, bool clean)
 	else if (c->g.fd != -1)
 		close(c->g.fd);
 	ipc__greeter_close_fds(&c->g);
+	/* What became a session is not here any more. */
+	if (c->link.rx[0] != NULL)
+		c->link.rx[0]->refused = true;
+	if (c->link.tx[0] != NULL)
+		c->link.tx[0]->refused = true;
 	ipc__link_drop(&c->link, clean);
 	ipc__address_free(&c->address);
 	free(c);

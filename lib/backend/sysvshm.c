@@ -225,7 +225,8 @@ sysvshm_close(struct ipc__half *h, bool clean)
 {
 	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
 
-	if (map && map->owned && clean && (!map->passed || sysvshm_taken(h)))
+	if (map && map->owned && clean && (!map->passed || h->refused ||
+	    sysvshm_taken(h)))
 		sysvshm_remove(map);
 	ipc__shm_close(h, clean);
 }
