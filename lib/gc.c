@@ -103,6 +103,21 @@ state_of(int kind, int id, struct state *s)
 	}
 }
 
+/* What can not be looked at counts as there. */
+static int
+sysv_find(int kind, key_t key)
+{
+	int id;
+
+	if (kind == IPC__SYSV_MSG)
+		id = msgget(key, 0);
+	else if (kind == IPC__SYSV_SHM)
+		id = shmget(key, 0, 0);
+	else
+		id = semget(key, 0, 0);
+	return id == -1 && errno != ENOENT ? INT_MAX : id;
+}
+
 static bool
 sysv_gone(int kind, int id)
 {
@@ -245,6 +260,7 @@ static int
 sweep_notes(struct collection *c)
 {
 	const struct ipc__sysname_sweeper by = {
+		.find = sysv_find,
 		.gone = sysv_gone,
 		.held = sysv_held,
 		.remove = sysv_remove,

@@ -10,7 +10,8 @@
  * or its maker, where the taker may not.  A ticket could tell of anybody's
  * segment, so it also says a secret that is in the memory of private ones: who
  * knows that may attach the segment, and marking one that is attached harms
- * nobody.  A named one is noted in the runtime directory, where its bells lie too.
+ * nobody.  A named one is noted in the runtime directory, where its bells lie
+ * too.
  */
 
 #include <sys/ipc.h>
@@ -18,6 +19,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,29 @@ sysvshm_make(struct ipc__shm_map *map, key_t key, const struct ipc__address *a)
 	return ipc__shm_make_segment(map);
 }
 
+/* The same under a key that is noted before there is a segment, until somebody
+ * has noted its number: so it is found wherever its maker is killed. */
+static int
+sysvshm_make_noted(struct ipc__shm_map *map, key_t *key,
+    const struct ipc__address *a)
+{
+	int i, rc = -EEXIST;
+
+	for (i = 0; i < TRIES && rc == -EEXIST; i++) {
+		do
+			*key = (key_t)arc4random();
+		while (*key == IPC_PRIVATE);
+		rc = ipc__sysname_intend(IPC__SYSV_SHM, *key);
+		if (rc < 0)
+			continue;
+		rc = sysvshm_make(map, *key, a);
+		if (rc == -EEXIST)
+			ipc__sysname_intended(IPC__SYSV_SHM, *key);
+	}
+	return rc == -EEXIST ? ipc__fail(EEXIST, "shmget: all keys are "
+	    "taken") : rc;
+}
+
 /* Removes a private segment; who has it attached keeps it. */
 static void
 sysvshm_remove(struct ipc__shm_map *map)
@@ -91,6 +116,14 @@ sysvshm_secret(struct ipc__shm_map *map)
  * once a second.
  */
 
+static int
+sysvshm_of_key(int kind, key_t key)
+{
+	int id = kind == IPC__SYSV_SHM ? shmget(key, 0, 0) : INT_MAX;
+
+	return id < 0 && errno != ENOENT ? INT_MAX : id;
+}
+
 static bool
 sysvshm_gone(int kind, int id)
 {
@@ -111,7 +144,8 @@ static void
 sysvshm_sweep(void)
 {
 	static const struct ipc__sysname_sweeper by = {
-		.gone = sysvshm_gone, .remove = sysvshm_swept
+		.find = sysvshm_of_key, .gone = sysvshm_gone,
+		.remove = sysvshm_swept
 	};
 	/* Only a hint: two threads that sweep at once do no harm. */
 	static _Atomic int64_t due;
@@ -133,18 +167,21 @@ sysvshm_pair(struct ipc__half *a, struct ipc__half *b,
 {
 	struct ipc__shm_map *map = ipc__shm_map_new();
 	int id, rc;
+	key_t key;
 
 	if (!map)
 		return -ENOMEM;
 	sysvshm_sweep();
-	rc = sysvshm_make(map, IPC_PRIVATE, address);
+	rc = sysvshm_make_noted(map, &key, address);
 	if (rc == 0) {
 		arc4random_buf(sysvshm_secret(map), sizeof(uint64_t));
 		*sysvshm_secret(map) |= 1;
 		rc = ipc__sysname_hold(IPC__SYSV_SHM, map->id, 0);
 	}
-	if (rc < 0) {
+	if (rc < 0)
 		sysvshm_remove(map);
+	ipc__sysname_intended(IPC__SYSV_SHM, key);
+	if (rc < 0) {
 		ipc__shm_unref(map);
 		return rc;
 	}
@@ -306,10 +343,12 @@ sysvshm_create(struct ipc__shm_map *map, const struct ipc__address *a,
     key_t key)
 {
 	struct shmid_ds ds;
+	bool named = key == 0;
 	int rc;
 
-	rc = sysvshm_make(map, key ? key : IPC_PRIVATE, a);
-	if (rc == 0 && key == 0)
+	rc = named ? sysvshm_make_noted(map, &key, a) :
+	    sysvshm_make(map, key, a);
+	if (rc == 0 && named)
 		rc = ipc__sysname_note(IPC__SYSV_SHM, a->name, map->id);
 	if (rc == 0 && (a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1)) {
 		if (shmctl(map->id, IPC_STAT, &ds) == 0) {
@@ -321,8 +360,10 @@ sysvshm_create(struct ipc__shm_map *map, const struct ipc__address *a,
 				rc = ipc__fail_sys("shmctl(IPC_SET)");
 		}
 	}
-	if (rc < 0 && rc != -EEXIST && map->id >= 0)
+	if (rc < 0 && (named || rc != -EEXIST) && map->id >= 0)
 		shmctl(map->id, IPC_RMID, NULL);
+	if (named)
+		ipc__sysname_intended(IPC__SYSV_SHM, key);
 	return rc;
 }
 
