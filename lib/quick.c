@@ -56,7 +56,7 @@ ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 	    out->reserved || out->debt.count > 0 || out->debt.zeros > 0 ||
 	    atomic_load_explicit(&ch->gone, memory_order_relaxed) ||
 	    !at_rest(ch, &out->ready) || (out->life != NULL &&
-	    ++out->looks % IPC__LOOK_EVERY == 0))
+	    (out->looks + 1) % IPC__LOOK_EVERY == 0))
 		return false;
 	mark_used(ch);
 	iov[0].iov_base = head;
@@ -71,6 +71,7 @@ ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 	/* Taken whole or not at all. */
 	if (ipc__be_send(out->half, iov + skip, 2 - skip, NULL) < 0)
 		return false;
+	out->looks++;
 	ipc__count(out->messages, 1);
 	ipc__count(out->bytes, size);
 	return true;
