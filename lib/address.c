@@ -75,7 +75,7 @@ fail_key(const struct ipc__address *a, enum ipc_way way, const char *key)
 	char list[256] = "";
 	uint32_t honoured = a->be->keys[way];
 
-	for (int k = 0; k < IPC__KEYS; k++)
+	for (int k = 0; k < IPC__ALL_KEYS; k++)
 		if (honoured >> k & 1)
 			append(list, sizeof list, ", ", ipc__option_name(k));
 	return ipc__fail(EINVAL, "%s: %s: %s %s takes %s", key,
@@ -243,7 +243,7 @@ copy_string(char **to, const char *from)
 static int
 check_options(const struct ipc__address *a, enum ipc_way way)
 {
-	for (int k = 0; k < IPC__KEYS; k++)
+	for (int k = 0; k < IPC__ALL_KEYS; k++)
 		if (a->opt.set & ~a->be->keys[way] & UINT32_C(1) << k)
 			return fail_key(a, way, ipc__option_name(k));
 	return check_way(a->be, way);

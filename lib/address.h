@@ -24,7 +24,11 @@ enum ipc__key {
 	IPC__KEY_LATEST, IPC__KEY_SYNC, IPC__KEY_FOLLOW, IPC__KEY_END,
 	IPC__KEY_BACKLOG, IPC__KEY_NODELAY, IPC__KEY_KEEPALIVE,
 	IPC__KEY_THREADS,
-	IPC__KEYS
+	IPC__KEYS,		/* those of channels; of semaphores, mutexes
+				   and regions as well: */
+	IPC__KEY_VALUE = IPC__KEYS, IPC__KEY_UNDO, IPC__KEY_RECURSIVE,
+	IPC__KEY_PI, IPC__KEY_SIZE, IPC__KEY_HUGE,
+	IPC__ALL_KEYS
 };
 
 enum ipc__wait_word { IPC__WAIT_ADAPTIVE, IPC__WAIT_BLOCK, IPC__WAIT_SPIN };
@@ -54,6 +58,9 @@ struct ipc__options {
 	bool		  from_end;	/* file: follow=end */
 	unsigned	  backlog;
 	bool		  many;		/* threads=many */
+	unsigned	  value;
+	bool		  undo, recursive, pi, huge;
+	uint64_t	  size;		/* 0 unsaid */
 };
 
 struct ipc__address {

@@ -341,6 +341,9 @@ ipc__channel_new(struct ipc_channel **out, struct ipc__address *address,
 	ch->be = address->be;
 	ch->way = way;
 	ch->caps = ch->be->mechanism.caps[way];
+	/* A slot holds one record, and descriptors would outlive it. */
+	if (address->opt.latest)
+		ch->caps &= ~(unsigned)(IPC_CAP_LARGE | IPC_CAP_FDS);
 	ch->dir = flags & IPC_DUPLEX ? flags & IPC_DUPLEX : IPC_DUPLEX;
 	ch->many = address->opt.many;
 	ch->used = atomic_load(&ipc__forks);
@@ -377,9 +380,12 @@ attach_in(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	in->half = h;
 	in->life = life;
 	in->framed = bytes && ch->boundary == IPC_MESSAGE;
-	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare;
+	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare &&
+	    ch->boundary == IPC_MESSAGE;
 	in->exact = h->adopted;
 	in->outlives = ch->way == IPC_WAY_OPEN;
+	in->quick = ch->boundary == IPC_MESSAGE && !ch->many &&
+	    !ch->half_duplex && (bytes || h->be->peek != NULL);
 	in->limit = limit_of(ch, h->room > h->record ? h->room : h->record,
 	    in->tagged);
 	h->refs++;
@@ -395,10 +401,13 @@ attach_out(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	out->half = h;
 	out->life = life;
 	out->framed = h->be->traits & IPC__BYTES && ch->boundary == IPC_MESSAGE;
-	out->tagged = !(h->be->traits & (IPC__BYTES | IPC__FLAGS)) && !h->bare;
+	/* A stream of nothing but bytes has nothing to say beside. */
+	out->tagged = !(h->be->traits & (IPC__BYTES | IPC__FLAGS)) &&
+	    !h->bare && ch->boundary == IPC_MESSAGE;
 	out->outlives = ch->way == IPC_WAY_OPEN;
 	out->piece = h->record - out->tagged;
 	out->limit = limit_of(ch, h->record, out->tagged);
+	out->quick = ipc__quick_max(ch);
 	h->refs++;
 	if (life != NULL)
 		life->refs++;

@@ -54,6 +54,7 @@ struct ipc__in {
 	struct ipc__life *life;
 	struct ipc__ready ready;
 	size_t		limit;		/* longest message */
+	bool		quick;		/* quick.c may try */
 	bool		framed;		/* frames on a byte stream */
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
@@ -114,6 +115,7 @@ struct ipc__out {
 	struct ipc__ready ready;
 	size_t		limit;
 	size_t		piece;		/* payload of a piece or record */
+	size_t		quick;		/* quick.c may try up to this size */
 	bool		framed, tagged;
 
 	/* The message that is under way. */
@@ -141,6 +143,10 @@ struct ipc__out {
 	pthread_mutex_t	 lock;		/* threads=many, duplex=half */
 	_Atomic uint64_t messages, bytes, sleeps;
 };
+
+/* On a mechanism that shows no end by itself, the sender looks at the life line
+ * every so many sends. */
+#define IPC__LOOK_EVERY	64
 
 struct ipc__greet;
 
@@ -253,6 +259,11 @@ int ipc__keep(struct ipc_channel *ch, int rc);
 ssize_t ipc__read_raw(struct ipc_channel *ch, const struct iovec *iov,
     int timeout);
 void ipc__in_free(struct ipc__in *in);
+
+/*
+ * quick.c
+ */
+size_t ipc__quick_max(const struct ipc_channel *ch);
 
 /*
  * send.c

@@ -117,9 +117,10 @@ ipc__life_pair(struct ipc__life *ends[2])
 	ends[0] = ends[1] = NULL;
 	if ((rc = ipc__life_new(&ends[0], fds[0])) < 0 ||
 	    (rc = ipc__life_new(&ends[1], fds[1])) < 0) {
-		ipc__life_free(ends[0]);
 		if (ends[0] == NULL)
 			close(fds[0]);
+		ipc__life_free(ends[0]);
+		ends[0] = NULL;
 		close(fds[1]);
 	}
 	return rc;

@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core.h"
 #include "make.h"
+#include "name.h"
 
 /* Parses, and tries the mechanism itself or those that it chooses from. */
 static int
@@ -242,6 +244,26 @@ struct open_request {
 	int		     flags;
 };
 
+/* No such object; but is a listener met under this name? */
+static int
+not_opened(const struct ipc__address *a, int rc)
+{
+	char path[IPC__PATH_MAX];
+	struct ipc__error saved;
+	struct stat st;
+
+	if (rc != -ENOENT || !(a->be->mechanism.ways & 1 << IPC_WAY_SESSION))
+		return ipc__fail_at(a->text, rc);
+	ipc__error_keep(&saved);
+	if (ipc__meeting_path(a, false, path, sizeof path) == 0 &&
+	    lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		rc = ipc__fail(EPROTOTYPE, "there is no such object, but a "
+		    "meeting point, %s: ipc_connect goes there", path);
+	else
+		ipc__error_restore(&saved);
+	return ipc__fail_at(a->text, rc);
+}
+
 static int
 try_open(struct ipc__address *a, void *arg)
 {
@@ -264,7 +286,7 @@ try_open(struct ipc__address *a, void *arg)
 	h->stream = ch->boundary == IPC_STREAM;
 	if ((rc = ipc__be_open(h, &ch->address, r->flags)) < 0) {
 		free(h);
-		rc = ipc__fail_at(ch->address.text, rc);
+		rc = not_opened(&ch->address, rc);
 		ipc__channel_free(ch, false);
 		return rc;
 	}

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "quick.h"
 
 /*
  * Sending
@@ -70,6 +71,9 @@ ipc_send(struct ipc_channel *ch, const void *data, size_t size, int timeout)
 {
 	struct iovec iov = { (void *)data, size };
 
+	if (ipc__likely(ch != NULL && (data != NULL || size == 0) &&
+	    ipc__quick_send(ch, data, size)))
+		return 0;
 	return transmit(ch, &iov, 1, size, data != NULL || size == 0, NULL,
 	    timeout);
 }
@@ -227,10 +231,14 @@ receive_one(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 ssize_t
 ipc_recv(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 {
+	ssize_t n;
 	int rc;
 
 	if (ipc__unlikely(buffer == NULL && size > 0))
 		return ipc__fail(EINVAL, "ipc_recv: no buffer");
+	if (ipc__likely(ch != NULL) &&
+	    (n = ipc__quick_recv(ch, buffer, size)) >= 0)
+		return n;
 	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
 		return rc;
 	return ipc__leave_recv(ch, receive_one(ch, buffer, size, timeout));

@@ -74,7 +74,7 @@ static const struct word flag_words[] = {
 	{ "0", false }, { "1", true }, { NULL, 0 }
 };
 
-static const struct option options[IPC__KEYS] = {
+static const struct option options[IPC__ALL_KEYS] = {
 	[IPC__KEY_BOUNDARY] = { .name = "boundary", .set = set_word,
 	    .field = IN(boundary), .words = boundary_words },
 	[IPC__KEY_DUPLEX] = { .name = "duplex", .set = set_flag,
@@ -116,7 +116,19 @@ static const struct option options[IPC__KEYS] = {
 	[IPC__KEY_KEEPALIVE] = { .name = "keepalive", .set = set_flag,
 	    .field = IN(keepalive), .words = flag_words },
 	[IPC__KEY_THREADS] = { .name = "threads", .set = set_flag,
-	    .field = IN(many), .words = thread_words }
+	    .field = IN(many), .words = thread_words },
+	[IPC__KEY_VALUE] = { .name = "value", .set = set_number,
+	    .field = IN(value), .min = 0, .max = INT_MAX },
+	[IPC__KEY_UNDO] = { .name = "undo", .set = set_flag,
+	    .field = IN(undo), .words = flag_words },
+	[IPC__KEY_RECURSIVE] = { .name = "recursive", .set = set_flag,
+	    .field = IN(recursive), .words = flag_words },
+	[IPC__KEY_PI] = { .name = "pi", .set = set_flag,
+	    .field = IN(pi), .words = flag_words },
+	[IPC__KEY_SIZE] = { .name = "size", .set = set_size,
+	    .field = IN(size), .min = 1, .max = 1024ull * GIB },
+	[IPC__KEY_HUGE] = { .name = "huge", .set = set_flag,
+	    .field = IN(huge), .words = flag_words }
 };
 
 /*
@@ -462,7 +474,7 @@ fail_value(const struct option *o, const char *value)
 int
 ipc__option_key(const char *name)
 {
-	for (int k = 0; k < IPC__KEYS; k++)
+	for (int k = 0; k < IPC__ALL_KEYS; k++)
 		if (strcmp(options[k].name, name) == 0)
 			return k;
 	return -1;

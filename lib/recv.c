@@ -138,9 +138,10 @@ no_wait(struct ipc_channel *ch)
 {
 	int rc = -EAGAIN;
 
-	if (ch->in.ready.epoll != -1 ||
-	    (ch->in.half->be->traits & IPC__SILENT) || ch->in.busy)
+	if (ch->in.ready.epoll != -1 || ch->in.busy)
 		rc = look_again(ch);
+	else	/* Nobody waits: nothing is to ring. */
+		rc = silent_end(ch);
 	return rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;
 }
 

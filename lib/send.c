@@ -10,8 +10,6 @@
 #include "send.h"
 
 #define WIRE_IOVS	64
-/* On a mechanism that shows no end by itself, every so many sends. */
-#define LOOK_EVERY	64
 
 /*
  * Descriptors
@@ -118,6 +116,7 @@ shrink(struct ipc_channel *ch, ssize_t n)
 	    !(ch->caps & IPC_CAP_LARGE))
 		return false;
 	out->piece = record;
+	out->quick = ipc__quick_max(ch);
 	return true;
 }
 
@@ -204,8 +203,8 @@ no_wait(struct ipc_channel *ch)
 {
 	int rc = -EAGAIN;
 
-	if (ch->out.half->be->traits & IPC__SILENT || ch->out.ready.epoll != -1)
-		rc = no_room(ch);
+	/* Without an event loop nobody waits, and nothing is to ring. */
+	rc = ch->out.ready.epoll != -1 ? no_room(ch) : silent_end(ch);
 	return rc == 0 || rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;
 }
 
@@ -236,7 +235,7 @@ begin(struct ipc_channel *ch, size_t total)
 	if (ipc__unlikely(total > out->half->record))
 		ipc__be_expect(out->half, total);
 	if (ipc__unlikely(out->life != NULL && out->half->be->traits &
-	    IPC__SILENT && ++out->looks % LOOK_EVERY == 0))
+	    IPC__SILENT && ++out->looks % IPC__LOOK_EVERY == 0))
 		return silent_end(ch) == -EAGAIN ? 0 : out->end;
 	return 0;
 }

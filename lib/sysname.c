@@ -440,17 +440,19 @@ struct sweep {
 	const char	*path;
 };
 
-static int
-unlink_and_tell(int dir, const char *file, const struct sweep *s)
+static bool
+may_go(const char *file, const struct sweep *s)
 {
 	char path[IPC__PATH_MAX + IPC__NAME_MAX + 2];
 
-	if (unlinkat(dir, file, 0) == -1)
-		return 0;
 	snprintf(path, sizeof path, "%s/%s", s->path, file);
-	if (s->by->told != NULL)
-		s->by->told(path, s->by->user);
-	return 1;
+	return ipc__may_go(s->by->told, path, s->by->user);
+}
+
+static int
+tell_and_unlink(int dir, const char *file, const struct sweep *s)
+{
+	return may_go(file, s) && unlinkat(dir, file, 0) == 0;
 }
 
 static int
@@ -474,12 +476,15 @@ sweep_private(int dir, const char *file, const struct entry *e,
 	int rc = read_note(dir, file, &r);
 
 	if (rc == 0 && !is_of_this_boot(&r))
-		return unlink_and_tell(dir, file, s);
+		return tell_and_unlink(dir, file, s);
 	if (rc < 0 || for_each(dir, count_if_held, &wanted) != 0)
 		return 0;
-	if (!s->by->gone(e->kind, e->id) && !s->by->remove(e->kind, e->id))
+	if (s->by->gone(e->kind, e->id))
+		return tell_and_unlink(dir, file, s);
+	if (s->by->held != NULL && s->by->held(e->kind, e->id))
 		return 0;
-	return unlink_and_tell(dir, file, s);
+	return may_go(file, s) && s->by->remove(e->kind, e->id) &&
+	    unlinkat(dir, file, 0) == 0;
 }
 
 /* What has a name stays as long as the object does.  Whoever is about to use
@@ -498,7 +503,7 @@ sweep_named(int dir, const char *file, const struct entry *e,
 		return 0;
 	if (read_note(dir, file, &r) == 0 && (!is_of_this_boot(&r) ||
 	    s->by->gone(e->kind, r.what.id)))
-		swept = unlink_and_tell(dir, file, s);
+		swept = tell_and_unlink(dir, file, s);
 	ipc__sysname_unlock(lock, (enum ipc__sysv)e->kind, name);
 	return swept;
 }

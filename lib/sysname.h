@@ -50,11 +50,13 @@ int ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid);
 /* The private object has been removed: so are all notes about it. */
 void ipc__sysname_drop(enum ipc__sysv kind, int id);
 
-/* gone: is there no such object?  remove: removes it, true if it is gone now;
- * asked for private objects whose holders are all dead.  Returns how many
- * notes went; tells each one's path. */
+/* gone: is there no such object?  held: does the kernel know of somebody who
+ * uses it (NULL: it is not asked)?  remove: removes it, true if it is gone now; called for private
+ * objects whose holders are all dead and which nobody else uses.  Returns how many
+ * notes went; tells each one's path before. */
 struct ipc__sysname_sweeper {
 	bool		(*gone)(int kind, int id);
+	bool		(*held)(int kind, int id);
 	bool		(*remove)(int kind, int id);
 	ipc__told	*told;		/* may be NULL */
 	void		*user;

@@ -12,14 +12,14 @@
 #include "listen.h"
 
 void
-ipc__client_free(struct ipc__client *c, bool clean)
+ipc__client_free(struct ipc__client *c, bool own)
 {
 	if (c->g.half != NULL)
-		ipc__half_free(c->g.half, clean);
+		ipc__half_free(c->g.half, own);
 	else if (c->g.fd != -1)
 		close(c->g.fd);
 	ipc__greeter_close_fds(&c->g);
-	ipc__link_drop(&c->link, clean);
+	ipc__link_drop(&c->link, own);
 	ipc__address_free(&c->address);
 	free(c);
 }

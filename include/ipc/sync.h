@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Order between processes: semaphores (up to N at a time), mutexes (one at a
+ * time) and condition variables, whatever they are made of.
+ *
+ *	struct ipc_mutex *m;
+ *	int rc;
+ *
+ *	if (ipc_mutex_open(&m, "mutex:counter", IPC_CREATE) < 0)
+ *		errx(1, "%s", ipc_errmsg());
+ *	rc = ipc_mutex_lock(m, 1000);
+ *	if (rc == -EOWNERDEAD)
+ *		...it is ours, and its last owner died in it: repair...
+ *	else if (rc < 0)
+ *		errx(1, "%s", ipc_errmsg());
+ *	ipc_mutex_unlock(m);
+ *	ipc_mutex_close(m);
+ *
+ * The address chooses: sem:NAME, posixsem:/NAME, sysvsem:NAME, sysvsem:0xKEY
+ * are semaphores; mutex:NAME, sysvmutex:NAME, filelock:/PATH are mutexes.
+ * Names go on until they are removed, whoever dies.
+ *
+ * Timeouts are in milliseconds: -1 waits for ever, 0 does not wait and gives
+ * -EAGAIN, otherwise -ETIMEDOUT follows on the monotonic clock; signals do not
+ * cut a wait short.
+ *
+ * Threads: any number may use one object.  Nobody may be inside one that is
+ * being closed.  Fork: the child may go on using what it inherits, but owns
+ * nothing of what its parent had taken or locked.
+ */
+#ifndef IPC_SYNC_H
+#define IPC_SYNC_H
+
+#include <stddef.h>
+
+#include <ipc/channel.h>
+#include <ipc/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ipc_sem;
+struct ipc_mutex;
+
+/* What a scheme can do: ipc_sync_caps(). */
+enum ipc_sync_cap {
+	IPC_SYNC_SEM	   = 1 << 0, /* it is a semaphore */
+	IPC_SYNC_MUTEX	   = 1 << 1, /* it is a mutex */
+	IPC_SYNC_FD	   = 1 << 2, /* ipc_sem_fd */
+	IPC_SYNC_UNDO	   = 1 << 3, /* undo=1 */
+	IPC_SYNC_ROBUST	   = 1 << 4, /* -EOWNERDEAD is told */
+	IPC_SYNC_TIMED	   = 1 << 5, /* a wait with a timeout sleeps until it
+					is woken, and does not look again and
+					again */
+	IPC_SYNC_RECURSIVE = 1 << 6, /* recursive=1 */
+	IPC_SYNC_PI	   = 1 << 7, /* pi=1: priority inheritance */
+	IPC_SYNC_FOREIGN   = 1 << 8  /* programs without this library can take
+					part */
+};
+
+/*
+ * The capabilities of a scheme, given with or without what follows its colon;
+ * 0 if it is no semaphore and no mutex.
+ */
+IPC_API unsigned ipc_sync_caps(const char *scheme);
+
+/*
+ * Semaphores
+ */
+
+/*
+ * Opens a semaphore.  flags: IPC_CREATE makes it with this value if it is
+ * missing, IPC_EXCLUSIVE with it is -EEXIST if it is there; value= in the
+ * address takes the place of the argument.  Nobody ever sees one that is half
+ * made.  undo=1: what this process took is given back when it ends, however
+ * that happens.
+ */
+IPC_API int ipc_sem_open(struct ipc_sem **s, const char *address, int flags,
+    unsigned value);
+
+/* Takes one. */
+IPC_API int ipc_sem_wait(struct ipc_sem *s, int timeout);
+
+/* Gives one.  -EOVERFLOW: the value would exceed what the mechanism holds. */
+IPC_API int ipc_sem_post(struct ipc_sem *s);
+
+/* Gives count of them; at once, but on posixsem: one by one. */
+IPC_API int ipc_sem_post_many(struct ipc_sem *s, unsigned count);
+
+/* How many can be taken now, which may be over as soon as it is told. */
+IPC_API int ipc_sem_value(struct ipc_sem *s, unsigned *value);
+
+/*
+ * A descriptor for poll(2), epoll(7) and every event loop, readable when
+ * ipc_sem_wait() would find one; then call that with timeout 0, as somebody
+ * else may be faster.  A wait that finds none puts it out.  It belongs to the
+ * semaphore; in a forked child ask again.  -EOPNOTSUPP: IPC_SYNC_FD is off.
+ */
+IPC_API int ipc_sem_fd(struct ipc_sem *s);
+
+/* Frees this handle; NULL is allowed.  With undo=1 what was taken through it is
+ * given back.  The name stays. */
+IPC_API int ipc_sem_close(struct ipc_sem *s);
+
+/* Removes the name.  Of sysvsem: it is the semaphore itself, for all. */
+IPC_API int ipc_sem_unlink(const char *address);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Semaphores: the public calls.  A POSIX semaphore is so quick that calling it
+ * through a table would show, so its quick ways are taken here.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+#include "sem.h"
+
+static const struct ipc__sem_ops *const kinds[IPC__SYNC_SCHEMES] = {
+	[IPC__SCHEME_SEM]	= &ipc__sem_own,
+	[IPC__SCHEME_POSIXSEM]	= &ipc__sem_posix,
+	[IPC__SCHEME_SYSVSEM]	= &ipc__sem_sysv
+};
+
+static int
+sem_make(struct ipc_sem **out, const struct ipc__address *a, int flags)
+{
+	const struct ipc__sem_ops *ops = kinds[ipc__sync_scheme(a)];
+	struct ipc_sem *s;
+	int rc;
+
+	s = calloc(1, ops->size);
+	if (s == NULL)
+		return ipc__fail_sys("calloc");
+	s->ops = ops;
+	s->text = strdup(a->text);
+	rc = s->text == NULL ? ipc__fail_sys("strdup") : ops->open(s, a, flags);
+	if (rc < 0) {
+		free(s->text);
+		free(s);
+		return rc;
+	}
+	*out = s;
+	return 0;
+}
+
+int
+ipc_sem_open(struct ipc_sem **s, const char *address, int flags,
+    unsigned value)
+{
+	struct ipc__address a;
+	int rc;
+
+	if (s == NULL || address == NULL)
+		return ipc__fail(EINVAL, "ipc_sem_open: an argument is NULL");
+	ipc__fork_watch();
+	rc = ipc__sync_parse(&a, address, IPC__SYNC_SEM);
+	if (rc < 0)
+		return rc;
+	if (!ipc__option_given(&a, IPC__KEY_VALUE))
+		a.opt.value = value;
+	rc = ipc__sync_flags(flags, 0);
+	if (rc == 0)
+		rc = sem_make(s, &a, flags);
+	ipc__address_free(&a);
+	return ipc__fail_at(address, rc);
+}
+
+/* The plain answers have no text, and no text is made for them. */
+static int
+fail(const struct ipc_sem *s, int rc)
+{
+	if (rc >= 0 || rc == -EAGAIN || rc == -ETIMEDOUT)
+		return ipc__plain(rc);
+	return ipc__fail_at(s->text, rc);
+}
+
+int
+ipc_sem_wait(struct ipc_sem *s, int timeout)
+{
+	if (ipc__unlikely(s == NULL))
+		return ipc__fail(EINVAL, "ipc_sem_wait: no semaphore");
+	if (ipc__likely(s->posix != NULL) &&
+	    ipc__likely(sem_trywait(s->posix) == 0))
+		return 0;
+	return fail(s, s->ops->wait(s, timeout));
+}
+
+int
+ipc_sem_post(struct ipc_sem *s)
+{
+	if (ipc__unlikely(s == NULL))
+		return ipc__fail(EINVAL, "ipc_sem_post: no semaphore");
+	if (ipc__likely(s->posix != NULL) &&
+	    ipc__likely(sem_post(s->posix) == 0))
+		return 0;
+	return fail(s, s->ops->post(s, 1));
+}
+
+int
+ipc_sem_post_many(struct ipc_sem *s, unsigned count)
+{
+	if (s == NULL)
+		return ipc__fail(EINVAL, "ipc_sem_post_many: no semaphore");
+	return count == 0 ? 0 : fail(s, s->ops->post(s, count));
+}
+
+int
+ipc_sem_value(struct ipc_sem *s, unsigned *value)
+{
+	if (s == NULL || value == NULL)
+		return ipc__fail(EINVAL, "ipc_sem_value: an argument is NULL");
+	return fail(s, s->ops->value(s, value));
+}
+
+int
+ipc_sem_fd(struct ipc_sem *s)
+{
+	if (s == NULL)
+		return ipc__fail(EINVAL, "ipc_sem_fd: no semaphore");
+	if (s->ops->fd == NULL)
+		return ipc__fail_at(s->text, ipc__fail(EOPNOTSUPP, "this "
+		    "semaphore has no descriptor (IPC_SYNC_FD); sem: has"));
+	return fail(s, s->ops->fd(s));
+}
+
+int
+ipc_sem_close(struct ipc_sem *s)
+{
+	if (s == NULL)
+		return 0;
+	s->ops->close(s);
+	free(s->text);
+	free(s);
+	return 0;
+}
+
+int
+ipc_sem_unlink(const char *address)
+{
+	struct ipc__address a;
+	int rc;
+
+	if (address == NULL)
+		return ipc__fail(EINVAL, "ipc_sem_unlink: no address");
+	rc = ipc__sync_parse(&a, address, IPC__SYNC_SEM);
+	if (rc < 0)
+		return rc;
+	rc = kinds[ipc__sync_scheme(&a)]->unlink(&a);
+	ipc__address_free(&a);
+	return ipc__fail_at(address, rc);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Semaphores inside of the library: what each kind gives to sem.c.
+ */
+#ifndef IPC_LIB_SEM_H
+#define IPC_LIB_SEM_H
+
+#include <semaphore.h>
+#include <stdint.h>
+
+#include <ipc/sync.h>
+
+#include "error.h"
+#include "syncaddr.h"
+
+struct ipc_sem;
+
+/* Errors come with a text, but for the plain -EAGAIN and -ETIMEDOUT. */
+struct ipc__sem_ops {
+	size_t	size;		/* of the whole handle, which begins with
+				   struct ipc_sem; zeroed */
+	int	(*open)(struct ipc_sem *, const struct ipc__address *,
+		    int flags);
+	int	(*wait)(struct ipc_sem *, int timeout);
+	int	(*post)(struct ipc_sem *, unsigned count);
+	int	(*value)(struct ipc_sem *, unsigned *value);
+	int	(*fd)(struct ipc_sem *);	/* NULL: it has none */
+	void	(*close)(struct ipc_sem *);	/* not called where open has
+						   failed */
+	int	(*unlink)(const struct ipc__address *);
+};
+
+struct ipc_sem {
+	const struct ipc__sem_ops *ops;
+	sem_t	*posix;		/* the mechanism is just this; or NULL */
+	char	*text;		/* the address, for messages */
+};
+
+extern const struct ipc__sem_ops ipc__sem_posix, ipc__sem_sysv, ipc__sem_own;
+
+#endif

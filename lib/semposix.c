@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * posixsem: POSIX named semaphores.  sem_open(3) makes one whole and then gives
+ * it its name, but with the caller's umask, and changing its mode afterwards
+ * would be a moment in which it is not yet what it should be.  Where the C
+ * library is known to keep them as files of /dev/shm, one is made here in the
+ * same way and with its final mode and owner, and then opened as any other.
+ */
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core.h"
+#include "name.h"
+#include "sem.h"
+
+#define TRIES		100	/* against others who make and remove it */
+#define DIRECTORY	"/dev/shm"
+#define PREFIX		"sem."
+
+#ifdef __GLIBC__
+
+static int
+posix_fill(int fd, const struct ipc__address *a)
+{
+	sem_t sem;
+	ssize_t n;
+
+	memset(&sem, 0, sizeof sem);
+	if (sem_init(&sem, 1, a->opt.value) == -1)
+		return ipc__fail_sys("sem_init");
+	n = write(fd, &sem, sizeof sem);
+	if (n >= 0 && n < (ssize_t)sizeof sem)
+		errno = ENOSPC;
+	if (n < (ssize_t)sizeof sem)
+		return ipc__fail_sys("write");
+	if ((a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1) &&
+	    fchown(fd, a->opt.uid, a->opt.gid) == -1)
+		return ipc__fail_sys("chown");
+	if (fchmod(fd, a->opt.mode) == -1)
+		return ipc__fail_sys("chmod");
+	return 0;
+}
+
+/* -EEXIST, without a text: there is one of this name by now. */
+static int
+posix_make(const struct ipc__address *a, const char *name)
+{
+	char temp[IPC__TEMP_MAX], file[IPC__NAME_MAX + 1];
+	struct ipc__place place = { .path = DIRECTORY "/",
+	    .path_len = sizeof DIRECTORY };
+	int fd, rc;
+
+	place.dir = open(DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (place.dir == -1)
+		return ipc__fail_path("open", DIRECTORY);
+	(void)ipc__temp_sweep(&place, 256, NULL, NULL);
+	snprintf(file, sizeof file, PREFIX "%s", name);
+	ipc__temp_name(temp, sizeof temp, file);
+	fd = openat(place.dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+	    0600);
+	rc = fd == -1 ? ipc__fail_path("open", temp) : posix_fill(fd, a);
+	if (rc == 0 && (rc = ipc__temp_publish(place.dir, temp, file)) < 0 &&
+	    rc != -EEXIST) {
+		errno = -rc;
+		rc = ipc__fail_path("rename", temp);
+	}
+	if (rc < 0 && fd != -1)
+		unlinkat(place.dir, temp, 0);
+	if (fd != -1)
+		close(fd);
+	close(place.dir);
+	return rc;
+}
+
+/* The C library maps it without a look at its size. */
+static int
+posix_check(const char *name)
+{
+	char path[sizeof DIRECTORY + sizeof PREFIX + IPC__NAME_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof path, DIRECTORY "/" PREFIX "%s", name);
+	if (stat(path, &st) == 0 && st.st_size < (off_t)sizeof(sem_t))
+		return ipc__fail(EBADMSG, "%s has %jd bytes and is no "
+		    "semaphore", path, (intmax_t)st.st_size);
+	return 0;
+}
+
+#else
+
+static int
+posix_make(const struct ipc__address *a, const char *name)
+{
+	sem_t *sem;
+
+	(void)name;
+	sem = sem_open(a->name, O_CREAT | O_EXCL, a->opt.mode, a->opt.value);
+	if (sem == SEM_FAILED)
+		return errno == EEXIST ? -EEXIST : ipc__fail_sys("sem_open");
+	sem_close(sem);
+	return 0;
+}
+
+static int
+posix_check(const char *name)
+{
+	(void)name;
+	return 0;
+}
+
+#endif
+
+static int
+posix_get(struct ipc_sem *s, const char *name)
+{
+	char slashed[IPC__NAME_MAX + 2];
+	sem_t *sem;
+	int rc;
+
+	snprintf(slashed, sizeof slashed, "/%s", name);
+	rc = posix_check(name);
+	if (rc < 0)
+		return rc;
+	sem = sem_open(slashed, 0);
+	if (sem == SEM_FAILED)
+		return errno == ENOENT ? -ENOENT : ipc__fail_sys("sem_open");
+	s->posix = sem;
+	return 0;
+}
+
+static int
+posix_open(struct ipc_sem *s, const struct ipc__address *a, int flags)
+{
+	const char *name;
+	bool made = false;
+	int i, rc;
+
+	rc = ipc__sync_posix_name(a, &name);
+	if (rc < 0)
+		return rc;
+	for (i = 0; i < TRIES; i++) {
+		/* Who wants to make it must not take what is there. */
+		rc = flags & IPC_EXCLUSIVE && !made ? -ENOENT :
+		    posix_get(s, name);
+		if (rc != -ENOENT)
+			return rc;
+		if (!(flags & IPC_CREATE))
+			return ipc__fail(ENOENT, "there is no such semaphore");
+		rc = posix_make(a, name);
+		if (rc == -EEXIST && flags & IPC_EXCLUSIVE)
+			return ipc__fail(EEXIST, "it is there already");
+		if (rc < 0 && rc != -EEXIST)
+			return rc;
+		made = rc == 0;
+	}
+	return ipc__fail(EBUSY, "it is made and removed all the time");
+}
+
+static int
+posix_sleep(sem_t *sem, int timeout)
+{
+	int64_t end = ipc__deadline(timeout);
+	struct timespec ts = { .tv_sec = (time_t)(end / 1000000000),
+	    .tv_nsec = (long)(end % 1000000000) };
+	int rc;
+
+	do
+		rc = timeout < 0 ? sem_wait(sem) :
+		    sem_clockwait(sem, CLOCK_MONOTONIC, &ts);
+	while (rc == -1 && errno == EINTR);
+	if (rc == 0)
+		return 0;
+	return errno == ETIMEDOUT ? -ETIMEDOUT : ipc__fail_sys("sem_wait");
+}
+
+/* sem.c has tried once. */
+static int
+posix_wait(struct ipc_sem *s, int timeout)
+{
+	return timeout == 0 ? -EAGAIN : posix_sleep(s->posix, timeout);
+}
+
+static int
+posix_post(struct ipc_sem *s, unsigned count)
+{
+	for (; count > 0; count--)
+		if (sem_post(s->posix) == -1)
+			return ipc__fail(errno, "sem_post: the value would "
+			    "exceed %d (SEM_VALUE_MAX)", INT_MAX);
+	return 0;
+}
+
+static int
+posix_value(struct ipc_sem *s, unsigned *value)
+{
+	int n;
+
+	if (sem_getvalue(s->posix, &n) == -1)
+		return ipc__fail_sys("sem_getvalue");
+	*value = n > 0 ? (unsigned)n : 0;
+	return 0;
+}
+
+static void
+posix_close(struct ipc_sem *s)
+{
+	sem_close(s->posix);
+}
+
+static int
+posix_unlink(const struct ipc__address *a)
+{
+	char slashed[IPC__NAME_MAX + 2];
+	const char *name;
+	int rc = ipc__sync_posix_name(a, &name);
+
+	if (rc < 0)
+		return rc;
+	snprintf(slashed, sizeof slashed, "/%s", name);
+	return sem_unlink(slashed) == 0 ? 0 : ipc__fail_sys("sem_unlink");
+}
+
+const struct ipc__sem_ops ipc__sem_posix = {
+	.size = sizeof(struct ipc_sem),
+	.open = posix_open,
+	.wait = posix_wait,
+	.post = posix_post,
+	.value = posix_value,
+	.close = posix_close,
+	.unlink = posix_unlink
+};

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Killing at random moments: whoever makes a named object, and whoever holds
+ * one.  What remains is whole, nobody hangs, and no count is lost.
+ *
+ * IPC_TEST_ROUNDS gives the rounds in percent: 2000 makes a thousand of each
+ * race, 25000 a hundred thousand of each killing.
+ */
+#include <sys/ipc.h>
+#include <sys/sem.h>
+#include <signal.h>
+
+#include <ipc/ipc.h>
+
+#include "names.h"
+
+#define MAKERS	8
+#define WORKERS	3
+#define RACES	50
+#define KILLS	400
+
+static char address[128];
+
+/* What the processes of a test share. */
+struct stage {
+	_Atomic int	go;
+	_Atomic int	ready;
+	_Atomic long	turns[WORKERS];
+	_Atomic int	wrong;
+};
+static struct stage *stage;
+static bool private_ipc;	/* nobody else makes System V semaphores here */
+
+static void
+setup(void)
+{
+	names_setup();
+	ck_assert_int_eq(mkdir(runtime, 0755), 0);
+	stage = shared(sizeof *stage);
+	srandom((unsigned)getpid());
+}
+
+static void
+teardown(void)
+{
+	munmap(stage, sizeof *stage);
+	names_teardown();
+}
+
+static void
+fine(int rc)
+{
+	if (rc < 0)
+		ck_abort_msg("%s: %d: %s", address, rc, ipc_errmsg());
+}
+
+static void
+kill_soon(pid_t pid, long most_us)
+{
+	double until = seconds() + (double)(random() % most_us) / 1e6;
+
+	while (seconds() < until)
+		;
+	kill(pid, SIGKILL);
+}
+
+/* System V semaphores of this user. */
+static int
+sets(void)
+{
+	struct seminfo info;
+	union { struct seminfo *buf; } arg = { .buf = &info };
+
+	return semctl(0, 0, SEM_INFO, arg) == -1 ? -1 : info.semusz;
+}
+
+/*
+ * Making
+ */
+
+static const char *const makings[] = {
+	"sem:race", "posixsem:/ipc-check-race", "sysvsem:race",
+	"sysvsem:0x7edcba98"
+};
+
+static void
+make_one(void)
+{
+	struct ipc_sem *s = NULL;
+	unsigned value = 0;
+
+	stage->ready++;
+	while (!stage->go)
+		;
+	must(ipc_sem_open(&s, address, IPC_CREATE, 3) == 0);
+	must(ipc_sem_value(s, &value) == 0);
+	must(value == 3);
+	_exit(0);
+}
+
+static void
+one_race(void)
+{
+	pid_t pids[MAKERS];
+	int victim = (int)(random() % MAKERS), status;
+
+	stage->go = stage->ready = 0;
+	for (int i = 0; i < MAKERS; i++) {
+		pids[i] = fork();
+		ck_assert_int_ne(pids[i], -1);
+		if (pids[i] == 0)
+			make_one();
+	}
+	while (stage->ready < MAKERS)
+		pause_us(20);
+	stage->go = 1;
+	kill_soon(pids[victim], 400);
+	for (int i = 0; i < MAKERS; i++) {
+		status = wait_for(pids[i]);
+		if (i != victim)
+			ck_assert_int_eq(status, 0);
+	}
+}
+
+START_TEST(makers_who_race_and_die_end_with_one_whole_object)
+{
+	int rounds = names_rounds(RACES), before;
+	struct ipc_sem *s;
+	unsigned value;
+
+	snprintf(address, sizeof address, "%s", makings[_i]);
+	(void)ipc_sem_unlink(address);
+	before = sets();
+	for (int i = 0; i < rounds; i++) {
+		one_race();
+		s = NULL;
+		value = 0;
+		fine(ipc_sem_open(&s, address, 0, 9));
+		fine(ipc_sem_value(s, &value));
+		ck_assert_uint_eq(value, 3);
+		fine(ipc_sem_close(s));
+		fine(ipc_sem_unlink(address));
+		ck_assert_int_eq(ipc_sem_open(&s, address, 0, 9), -ENOENT);
+	}
+	if (private_ipc)
+		ck_assert_int_eq(sets(), before);
+	/* What a killed one left is swept by the next one that makes. */
+	fine(ipc_sem_open(&s, address, IPC_CREATE, 1));
+	fine(ipc_sem_close(s));
+	fine(ipc_sem_unlink(address));
+	ck_assert_int_eq(count_entries(runtime, ".sem"), 0);
+	ck_assert_int_eq(count_entries(runtime, "sem"), 0);
+	ck_assert_int_eq(count_entries("/dev/shm", ".sem.ipc-check-race"), 0);
+}
+END_TEST
+
+/*
+ * Holding
+ */
+
+static const char *const holdings[] = {
+	"sem:pool?undo=1", "sysvsem:pool?undo=1"
+};
+
+static void
+hold_and_give(int w)
+{
+	struct ipc_sem *s = NULL;
+
+	must(ipc_sem_open(&s, address, 0, 0) == 0);
+	for (;;) {
+		must(ipc_sem_wait(s, -1) == 0);
+		stage->turns[w]++;
+		must(ipc_sem_post(s) == 0);
+	}
+}
+
+static pid_t
+worker(void (*work)(int), int w)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		work(w);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* Each worker gets on, whoever was killed. */
+static void
+all_go_on(void)
+{
+	long before[WORKERS];
+	double began = seconds();
+
+	for (int w = 0; w < WORKERS; w++)
+		before[w] = stage->turns[w];
+	for (int w = 0; w < WORKERS; w++)
+		while (stage->turns[w] == before[w]) {
+			ck_assert_msg(seconds() - began < 10,
+			    "%s: worker %d hangs", address, w);
+			pause_us(100);
+		}
+}
+
+static void
+kill_workers(void (*work)(int))
+{
+	int rounds = names_rounds(KILLS), w;
+	pid_t pids[WORKERS];
+
+	for (w = 0; w < WORKERS; w++)
+		pids[w] = worker(work, w);
+	all_go_on();
+	for (int i = 0; i < rounds; i++) {
+		w = (int)(random() % WORKERS);
+		kill_soon(pids[w], 300);
+		ck_assert_msg(WIFSIGNALED(wait_for(pids[w])), "%s: a worker "
+		    "has failed", address);
+		pids[w] = worker(work, w);
+		if (i % 20 == 0)
+			all_go_on();
+	}
+	all_go_on();
+	for (w = 0; w < WORKERS; w++)
+		kill(pids[w], SIGKILL);
+	for (w = 0; w < WORKERS; w++)
+		ck_assert(WIFSIGNALED(wait_for(pids[w])));
+}
+
+START_TEST(what_killed_holders_had_comes_back)
+{
+	struct ipc_sem *s = NULL;
+	unsigned value = 0;
+
+	snprintf(address, sizeof address, "%s", holdings[_i]);
+	fine(ipc_sem_open(&s, address, IPC_CREATE, 2));
+	kill_workers(hold_and_give);
+	fine(ipc_sem_value(s, &value));
+	ck_assert_uint_eq(value, 2);
+	fine(ipc_sem_close(s));
+	fine(ipc_sem_unlink(address));
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("synckill");
+	SRunner *runner = srunner_create(suite);
+	TCase *tc = tcase_create("making");
+	int failed;
+
+	private_ipc = unshare(CLONE_NEWIPC) == 0;
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60 + names_rounds(RACES) / 10);
+	tcase_add_loop_test(tc,
+	    makers_who_race_and_die_end_with_one_whole_object, 0, 4);
+	suite_add_tcase(suite, tc);
+	tc = tcase_create("holding");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60 + names_rounds(KILLS) / 100);
+	tcase_add_loop_test(tc, what_killed_holders_had_comes_back, 0, 2);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
