@@ -242,7 +242,9 @@ ipc__sysnote_current(const struct ipc__sysnote *r)
 	char boot[IPC__BOOT_MAX];
 
 	boot_id(boot);
-	return strcmp(boot, r->boot) == 0;
+	/* Not known then or now: a note is sooner true than lost. */
+	return strcmp(boot, r->boot) == 0 || strcmp(boot, "-") == 0 ||
+	    strcmp(r->boot, "-") == 0;
 }
 
 /* Another process may just remove the directory, as it was empty. */
