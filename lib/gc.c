@@ -21,6 +21,7 @@
 #include "error.h"
 #include "name.h"
 #include "queue.h"
+#include "shmkey.h"
 #include "sysname.h"
 
 #define SHM_DIR		"/dev/shm/"
@@ -252,6 +253,7 @@ sweep_notes(struct collection *c)
 		.user = c
 	};
 
+	ipc__shmkey_sweep(decide, c);
 	return ipc__sysname_sweep(&by);
 }
 

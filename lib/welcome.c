@@ -12,14 +12,19 @@
 #include "listen.h"
 
 void
-ipc__client_free(struct ipc__client *c, bool own)
+ipc__client_free(struct ipc__client *c, bool clean)
 {
 	if (c->g.half != NULL)
-		ipc__half_free(c->g.half, own);
+		ipc__half_free(c->g.half, clean);
 	else if (c->g.fd != -1)
 		close(c->g.fd);
 	ipc__greeter_close_fds(&c->g);
-	ipc__link_drop(&c->link, own);
+	/* What became a session is not here any more. */
+	if (c->link.rx[0] != NULL)
+		c->link.rx[0]->refused = true;
+	if (c->link.tx[0] != NULL)
+		c->link.tx[0]->refused = true;
+	ipc__link_drop(&c->link, clean);
 	ipc__address_free(&c->address);
 	free(c);
 }

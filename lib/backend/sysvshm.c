@@ -26,6 +26,7 @@
 #include "error.h"
 #include "name.h"
 #include "shmopen.h"
+#include "shmkey.h"
 #include "sysname.h"
 
 #define TRIES	100
@@ -124,7 +125,30 @@ sysvshm_sweep(void)
 	atomic_store_explicit(&due, ts.tv_sec + 1, memory_order_relaxed);
 	ipc__error_keep(&before);
 	ipc__sysname_sweep(&by);
+	ipc__shmkey_sweep(NULL, NULL);
 	ipc__error_restore(&before);
+}
+
+/* A private one, which a kill at any point leaves where it is found: under a
+ * key that is noted first, then under its id. */
+static int
+sysvshm_private(struct ipc__shm_map *map, const struct ipc__address *address)
+{
+	key_t key;
+	int rc;
+
+	if ((rc = ipc__shmkey_note(&key)) < 0)
+		return rc;
+	rc = sysvshm_make(map, key, address);
+	if (rc == 0) {
+		arc4random_buf(sysvshm_secret(map), sizeof(uint64_t));
+		*sysvshm_secret(map) |= 1;
+		rc = ipc__sysname_hold(IPC__SYSV_SHM, map->id, 0);
+	}
+	if (rc < 0)
+		sysvshm_remove(map);
+	ipc__shmkey_drop(key);
+	return rc;
 }
 
 static int
@@ -137,14 +161,8 @@ sysvshm_pair(struct ipc__half *a, struct ipc__half *b,
 	if (!map)
 		return -ENOMEM;
 	sysvshm_sweep();
-	rc = sysvshm_make(map, IPC_PRIVATE, address);
-	if (rc == 0) {
-		arc4random_buf(sysvshm_secret(map), sizeof(uint64_t));
-		*sysvshm_secret(map) |= 1;
-		rc = ipc__sysname_hold(IPC__SYSV_SHM, map->id, 0);
-	}
+	rc = sysvshm_private(map, address);
 	if (rc < 0) {
-		sysvshm_remove(map);
 		ipc__shm_unref(map);
 		return rc;
 	}
@@ -207,7 +225,8 @@ sysvshm_close(struct ipc__half *h, bool clean)
 {
 	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
 
-	if (map && map->owned && clean && (!map->passed || sysvshm_taken(h)))
+	if (map && map->owned && clean && (!map->passed || h->refused ||
+	    sysvshm_taken(h)))
 		sysvshm_remove(map);
 	ipc__shm_close(h, clean);
 }
@@ -300,29 +319,42 @@ sysvshm_find(const struct ipc__address *a, key_t key)
 	return found.id;
 }
 
+static int
+sysvshm_own(const struct ipc__shm_map *map, const struct ipc__options *opt)
+{
+	struct shmid_ds ds;
+
+	if (opt->uid == (uid_t)-1 && opt->gid == (gid_t)-1)
+		return 0;
+	if (shmctl(map->id, IPC_STAT, &ds) < 0)
+		return ipc__fail_sys("shmctl(IPC_STAT)");
+	if (opt->uid != (uid_t)-1)
+		ds.shm_perm.uid = opt->uid;
+	if (opt->gid != (gid_t)-1)
+		ds.shm_perm.gid = opt->gid;
+	return shmctl(map->id, IPC_SET, &ds) < 0 ?
+	    ipc__fail_sys("shmctl(IPC_SET)") : 0;
+}
+
 /* Noted before it is used; removed if it can not be noted. */
 static int
 sysvshm_create(struct ipc__shm_map *map, const struct ipc__address *a,
     key_t key)
 {
-	struct shmid_ds ds;
+	key_t noted = 0;
 	int rc;
 
-	rc = sysvshm_make(map, key ? key : IPC_PRIVATE, a);
+	if (key == 0 && (rc = ipc__shmkey_note(&noted)) < 0)
+		return rc;
+	rc = sysvshm_make(map, key ? key : noted, a);
 	if (rc == 0 && key == 0)
 		rc = ipc__sysname_note(IPC__SYSV_SHM, a->name, map->id);
-	if (rc == 0 && (a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1)) {
-		if (shmctl(map->id, IPC_STAT, &ds) == 0) {
-			if (a->opt.uid != (uid_t)-1)
-				ds.shm_perm.uid = a->opt.uid;
-			if (a->opt.gid != (gid_t)-1)
-				ds.shm_perm.gid = a->opt.gid;
-			if (shmctl(map->id, IPC_SET, &ds) < 0)
-				rc = ipc__fail_sys("shmctl(IPC_SET)");
-		}
-	}
+	if (rc == 0)
+		rc = sysvshm_own(map, &a->opt);
 	if (rc < 0 && rc != -EEXIST && map->id >= 0)
 		shmctl(map->id, IPC_RMID, NULL);
+	if (noted != 0)
+		ipc__shmkey_drop(noted);
 	return rc;
 }
 
