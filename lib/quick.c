@@ -56,8 +56,8 @@ ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 	    out->reserved || out->debt.count > 0 || out->debt.zeros > 0 ||
 	    atomic_load_explicit(&ch->gone, memory_order_relaxed) ||
 	    !at_rest(ch, &out->ready) || (out->life != NULL &&
-	    ++out->looks % IPC__LOOK_EVERY == 0))
-		return false;
+	    (out->looks + 1) % IPC__LOOK_EVERY == 0))
+		return false;	/* the long way counts that one, and looks */
 	mark_used(ch);
 	iov[0].iov_base = head;
 	iov[1].iov_base = (void *)data;
@@ -71,6 +71,7 @@ ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 	/* Taken whole or not at all. */
 	if (ipc__be_send(out->half, iov + skip, 2 - skip, NULL) < 0)
 		return false;
+	out->looks++;
 	ipc__count(out->messages, 1);
 	ipc__count(out->bytes, size);
 	return true;
@@ -118,7 +119,7 @@ ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
 	ssize_t n;
 
 	if (!in->quick || in->whole || in->len > 0 || in->end ||
-	    in->fd_count > 0 || in->fds_lost || !at_rest(ch, &in->ready))
+	    in->untold || in->fd_count > 0 || in->fds_lost || !at_rest(ch, &in->ready))
 		return -1;
 	n = in->framed ? quick_frame(in, buffer, size) :
 	    quick_record(in, buffer, size);
