@@ -234,6 +234,8 @@ ipc_wake(struct ipc_channel *ch)
 {
 	int saved = errno;
 
+	if (ch == NULL)
+		return;
 	wake_side(&ch->in.ready);
 	wake_side(&ch->out.ready);
 	errno = saved;

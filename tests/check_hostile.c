@@ -404,6 +404,52 @@ START_TEST(an_offer_that_lies_is_an_error)
 }
 END_TEST
 
+static void *
+run_hasty(void *arg)
+{
+	struct ipc__greeting g = { .kind = IPC__OFFER, .dir = IPC_DUPLEX,
+	    .boundary = IPC_MESSAGE, .max_message = 1000 };
+	unsigned char p[GREETING + 1] = { IPC__TAG_CONTROL };
+	struct sockaddr_in from;
+	socklen_t size = sizeof from;
+	int fd = *(int *)arg;
+
+	expect(GREETING + 1, recvfrom(fd, p, sizeof p, 0,
+	    (struct sockaddr *)&from, &size));
+	ipc__greeting_put(p + 1, &g);
+	expect(5, sendto(fd, "\0data", 5, 0, (struct sockaddr *)&from, size));
+	expect(GREETING + 1, sendto(fd, p, sizeof p, 0,
+	    (struct sockaddr *)&from, size));
+	expect(5, sendto(fd, "\0more", 5, 0, (struct sockaddr *)&from, size));
+	return NULL;
+}
+
+/* Datagrams overtake each other. */
+START_TEST(a_message_before_the_offer_is_lost)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t size = sizeof sin;
+	struct ipc_channel *ch;
+	pthread_t thread;
+	char at[100], buf[10];
+	int fd;
+
+	(void)_i;
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	expect_sys(fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	expect_sys(bind(fd, (struct sockaddr *)&sin, sizeof sin));
+	expect_sys(getsockname(fd, (struct sockaddr *)&sin, &size));
+	pthread_create(&thread, NULL, run_hasty, &fd);
+	snprintf(at, sizeof at, "udp://127.0.0.1:%d", ntohs(sin.sin_port));
+	expect_ok(ipc_connect(&ch, at, 0, SOON));
+	expect(4, ipc_recv(ch, buf, sizeof buf, SOON));
+	expect_true(memcmp(buf, "more", 4) == 0);
+	pthread_join(thread, NULL);
+	ipc_close(ch);
+	close(fd);
+}
+END_TEST
+
 /*
  * Sessions that are fed with rubbish
  */
@@ -693,6 +739,7 @@ main(void)
 	tc = tcase_open("greetings", 60);
 	tcase_add_test(tc, any_capacity_is_bounded);
 	tcase_add_test(tc, an_offer_that_lies_is_an_error);
+	tcase_add_test(tc, a_message_before_the_offer_is_lost);
 	tc = tcase_open("rubbish", 60);
 	tcase_add_loop_test(tc, rubbish_ends_its_own_session, 0, 2);
 	tc = tcase_open("connecting", 20);

@@ -389,6 +389,23 @@ START_TEST(a_full_channel_shows_a_shutdown)
 }
 END_TEST
 
+START_TEST(what_was_shown_goes_with_the_receiving_side)
+{
+	const void *p;
+	char buf[8];
+
+	ends_of(_i, ends, "", 0);
+	expect(0, ipc_send(ends[0], "shown", 5, SOON));
+	expect(5, ipc_peek(ends[1], &p, SOON));
+	expect(0, ipc_shutdown(ends[1], IPC_RECV));
+	(void)ipc_release(ends[1]);
+	while (ipc_recv(ends[1], buf, sizeof buf, SOON) >= 0)
+		;
+	expect(-EPIPE, ipc_recv(ends[1], buf, sizeof buf, SOON));
+	close_ends(ends);
+}
+END_TEST
+
 /*
  * Time and places
  */
@@ -480,6 +497,8 @@ main(void)
 	    IPC_CAP_DUPLEX | IPC_CAP_RELIABLE | IPC_CAP_DELIVERS);
 	for_each_case(tc, a_full_channel_shows_a_shutdown, TALKS,
 	    IPC_CAP_DUPLEX | IPC_CAP_RELIABLE | IPC_CAP_DELIVERS);
+	for_each_case(tc, what_was_shown_goes_with_the_receiving_side, TALKS,
+	    IPC_CAP_DUPLEX);
 	tc = tcase_open("time", 12);
 	tcase_add_test(tc, many_threads_keep_their_deadline);
 	tcase_add_test(tc, as_many_items_as_descriptors);
