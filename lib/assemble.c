@@ -121,6 +121,13 @@ keep_arrived(struct ipc_channel *ch, const struct ipc__aside *aside)
 	return 0;
 }
 
+static ssize_t
+pulled(struct ipc_channel *ch, ssize_t n)
+{
+	return ipc__likely(n >= 0 || n == -EAGAIN || n == -EPIPE) ? n :
+	    ipc__fail_at(ch->address.text, (int)n);
+}
+
 /* One receive, with room for descriptors where they can come. */
 ssize_t
 ipc__pull(struct ipc_channel *ch, const struct iovec *iov, int count,
@@ -132,14 +139,14 @@ ipc__pull(struct ipc_channel *ch, const struct iovec *iov, int count,
 
 	if (!(ch->in.half->be->traits & IPC__PASSES) || ch->in.half->bare ||
 	    ch->boundary == IPC_STREAM)
-		return ipc__be_recv(ch->in.half, iov, count, aside);
+		return pulled(ch, ipc__be_recv(ch->in.half, iov, count, aside));
 	aside->fds = fds;
 	aside->fd_count = IPC_FDS_MAX;
 	aside->lost = false;
 	n = ipc__be_recv(ch->in.half, iov, count, aside);
 	if (n >= 0 && (rc = keep_arrived(ch, aside)) < 0)
 		return rc;
-	return n;
+	return pulled(ch, n);
 }
 
 /*

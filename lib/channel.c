@@ -548,6 +548,8 @@ ipc__shut_recv(struct ipc_channel *ch)
 	if (h == ch->out.half || h->be->shutdown != NULL)
 		return ipc__be_shutdown(h, IPC_RECV);
 	ipc__ready_forget(&ch->in.ready);
+	ch->in.view = NULL;	/* what was shown went with it */
+	ch->in.whole = ch->in.shown = false;
 	ipc__half_free(h, true);
 	ch->in.half = NULL;
 	return 0;

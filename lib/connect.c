@@ -20,6 +20,7 @@
 
 /* UDP loses greetings: said again at this interval (ms). */
 #define SAY_AGAIN	100
+#define STRAYS		64	/* datagrams that one look passes over */
 
 enum step { CONNECTING, SAYING, LISTENING };
 
@@ -335,9 +336,17 @@ listen_for_offer(struct ipc_channel *ch)
 {
 	struct ipc__greet *c = ch->greet;
 	struct ipc__greeting offer;
-	int rc;
+	int rc, stray = 0;
 
-	if ((rc = ipc__greeter_get(&c->g, &offer)) < 0)
+	/* Where datagrams overtake each other or are lost, a message may come
+	 * before the answer: it is lost, and no reason to give up. */
+	do
+		rc = ipc__greeter_get(&c->g, &offer);
+	while (rc == -EBADMSG && !(ch->caps & IPC_CAP_RELIABLE) &&
+	    stray++ < STRAYS);
+	if (stray > STRAYS)
+		rc = -EAGAIN;
+	if (rc < 0)
 		return rc;
 	if ((rc = agree(ch, &offer)) < 0)
 		return rc;

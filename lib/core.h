@@ -353,6 +353,8 @@ void ipc__fork_own(bool on);		/* our own fork, which will exec */
  */
 int64_t ipc__now(void);			/* monotonic, ns */
 int64_t ipc__deadline(int timeout);	/* -1: never */
+/* ms until then, at least 1. */
+int ipc__left(int64_t deadline);
 /* ppoll until the deadline, signals not cutting it short; 0 is too late. */
 int ipc__poll_until(struct pollfd *fds, unsigned count, int64_t deadline);
 

@@ -104,7 +104,8 @@ copied_record(struct ipc_channel *ch, size_t n, size_t room, unsigned tag)
 
 		if (n > sizeof data)
 			return ipc__broken(ch, "a control record of a wrong size");
-		memcpy(data, in->base + in->len, n < room ? n : room);
+		if (room > 0)
+			memcpy(data, in->base + in->len, n < room ? n : room);
 		if (n > room)
 			memcpy(data + room, in->ahead, n - room);
 		rc = ipc__control(ch, data, n);

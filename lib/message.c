@@ -50,7 +50,7 @@ transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
 {
 	int rc;
 
-	if ((rc = ipc__call_send(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_send(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	if (ipc__unlikely(total > ch->out.limit))
 		rc = ipc__too_long(ch, total);
@@ -179,7 +179,7 @@ ipc_sendmany(struct ipc_channel *ch, const struct iovec *messages, int count,
 		if (messages[rc].iov_base == NULL && messages[rc].iov_len > 0)
 			return ipc__fail(EINVAL, "ipc_sendmany: message %d is "
 			    "NULL", rc);
-	if ((rc = ipc__call_send(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_send(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	rc = ch->out.reserved ? ipc__reserved(ch) :
 	    send_each(ch, messages, count, timeout);
@@ -239,7 +239,7 @@ ipc_recv(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 	if (ipc__likely(ch != NULL) &&
 	    (n = ipc__quick_recv(ch, buffer, size)) >= 0)
 		return n;
-	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	return ipc__leave_recv(ch, receive_one(ch, buffer, size, timeout));
 }
@@ -330,7 +330,7 @@ ipc_recvmsg(struct ipc_channel *ch, struct ipc_msg *msg, int flags,
 		return rc;
 	if ((room = ipc__iov_size(m.iov, m.iov_count)) < 0)
 		return ipc__fail(EINVAL, "ipc_recvmsg: bad iov");
-	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	n = receive_msg(ch, &m, room, timeout);
 	if (n >= 0)
@@ -352,7 +352,7 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 		if (messages[got].iov_base == NULL && messages[got].iov_len > 0)
 			return ipc__fail(EINVAL, "ipc_recvmany: buffer %d is "
 			    "NULL", got);
-	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	for (got = 0; got < count; got++) {
 		n = receive_one(ch, messages[got].iov_base,

@@ -9,7 +9,6 @@
  * was read ahead).  Nothing of this exists before it is needed.
  */
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -235,6 +234,8 @@ ipc_wake(struct ipc_channel *ch)
 {
 	int saved = errno;
 
+	if (ch == NULL)
+		return;
 	wake_side(&ch->in.ready);
 	wake_side(&ch->out.ready);
 	errno = saved;
@@ -535,73 +536,4 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 	if (events != NULL)
 		*events = POLLIN;
 	return side_ready(ch, direction)->epoll;
-}
-
-/*
- * ipc_poll
- */
-
-static int
-item_fd(struct ipc_pollitem *item, int dir, struct pollfd *to)
-{
-	int fd;
-
-	if (item->channel == NULL && item->listener == NULL) {
-		*to = (struct pollfd){ item->fd, item->events, 0 };
-		return 0;
-	}
-	fd = item->channel ? ipc_fd(item->channel, dir, NULL) :
-	    ipc_listener_fd(item->listener);
-	*to = (struct pollfd){ fd, POLLIN, 0 };
-	return fd < 0 ? fd : 0;
-}
-
-/* Each item takes two places, for receiving and for sending. */
-static int
-item_begin(struct ipc_pollitem *item, struct pollfd *two)
-{
-	int rc = 0;
-
-	two[0] = two[1] = (struct pollfd){ -1, 0, 0 };
-	item->revents = 0;
-	if (item->channel == NULL || item->events & POLLIN)
-		rc = item_fd(item, IPC_RECV, &two[0]);
-	if (rc == 0 && item->channel != NULL && item->events & POLLOUT)
-		rc = item_fd(item, IPC_SEND, &two[1]);
-	return rc;
-}
-
-static int
-item_end(struct ipc_pollitem *item, const struct pollfd *two)
-{
-	if (item->channel == NULL && item->listener == NULL)
-		item->revents = two[0].revents;
-	else if (two[0].revents)
-		item->revents = POLLIN;
-	if (two[1].revents)
-		item->revents |= POLLOUT;
-	return item->revents != 0;
-}
-
-int
-ipc_poll(struct ipc_pollitem *items, size_t count, int timeout)
-{
-	struct pollfd few[32], *fds = few;
-	int64_t deadline = ipc__deadline(timeout);
-	int rc = 0, ready = 0;
-	size_t i;
-
-	if (count > 0 && items == NULL)
-		return ipc__fail(EINVAL, "ipc_poll: no items");
-	if (count > 16 && (fds = calloc(count, 2 * sizeof *fds)) == NULL)
-		return ipc__fail(ENOMEM, "no memory for %zu items", count);
-	for (i = 0; i < count && rc == 0; i++)
-		rc = item_begin(&items[i], fds + 2 * i);
-	if (rc == 0)
-		rc = ipc__poll_until(fds, (unsigned)(2 * count), deadline);
-	for (i = 0; i < count && rc >= 0; i++)
-		ready += item_end(&items[i], fds + 2 * i);
-	if (fds != few)
-		free(fds);
-	return rc < 0 ? rc : ready;
 }

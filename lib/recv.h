@@ -31,7 +31,8 @@ void ipc__drop_message(struct ipc__in *in);
 void ipc__close_fds(struct ipc__in *in);
 /* A buffer beside the message, at least so large. */
 int ipc__need_ahead(struct ipc_channel *ch, size_t size);
-/* One receive, with room for descriptors where they can come. */
+/* One receive, with room for descriptors where they can come.  Errors of the
+ * system tell of the address. */
 ssize_t ipc__pull(struct ipc_channel *ch, const struct iovec *iov, int count,
     struct ipc__aside *aside);
 

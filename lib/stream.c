@@ -11,7 +11,7 @@
 static ssize_t
 read_records(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 {
-	int64_t deadline = timeout > 0 ? ipc__deadline(timeout) : 0, left;
+	int64_t deadline = timeout > 0 ? ipc__deadline(timeout) : 0;
 	struct ipc__in *in = &ch->in;
 	size_t n;
 	int rc;
@@ -32,9 +32,9 @@ read_records(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 			return ipc__plain(-EAGAIN);
 		if (timeout < 0)
 			continue;
-		if ((left = deadline - ipc__now()) <= 0)
+		if (ipc__now() >= deadline)
 			return ipc__plain(-ETIMEDOUT);
-		timeout = (int)((left + 999999) / 1000000);
+		timeout = ipc__left(deadline);
 	}
 }
 
@@ -47,7 +47,7 @@ ipc_read(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 
 	if (buffer == NULL && size > 0)
 		return ipc__fail(EINVAL, "ipc_read: no buffer");
-	rc = ipc__call_recv(ch, IPC_STREAM, timeout);
+	rc = ipc__call_recv(ch, IPC_STREAM, &timeout);
 	if (rc < 0)
 		return rc == -EPIPE ? 0 : rc;
 	if (size == 0)
@@ -67,7 +67,7 @@ ipc_write(struct ipc_channel *ch, const void *data, size_t size, int timeout)
 
 	if (size > SSIZE_MAX || (data == NULL && size > 0))
 		return ipc__fail(EINVAL, "ipc_write: no data");
-	if ((n = ipc__call_send(ch, IPC_STREAM, timeout)) < 0)
+	if ((n = ipc__call_send(ch, IPC_STREAM, &timeout)) < 0)
 		return n;
 	out = &ch->out;
 	if (size == 0)

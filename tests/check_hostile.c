@@ -404,6 +404,169 @@ START_TEST(an_offer_that_lies_is_an_error)
 }
 END_TEST
 
+static void *
+run_hasty(void *arg)
+{
+	struct ipc__greeting g = { .kind = IPC__OFFER, .dir = IPC_DUPLEX,
+	    .boundary = IPC_MESSAGE, .max_message = 1000 };
+	unsigned char p[GREETING + 1] = { IPC__TAG_CONTROL };
+	struct sockaddr_in from;
+	socklen_t size = sizeof from;
+	int fd = *(int *)arg;
+
+	expect(GREETING + 1, recvfrom(fd, p, sizeof p, 0,
+	    (struct sockaddr *)&from, &size));
+	ipc__greeting_put(p + 1, &g);
+	expect(5, sendto(fd, "\0data", 5, 0, (struct sockaddr *)&from, size));
+	expect(GREETING + 1, sendto(fd, p, sizeof p, 0,
+	    (struct sockaddr *)&from, size));
+	expect(5, sendto(fd, "\0more", 5, 0, (struct sockaddr *)&from, size));
+	return NULL;
+}
+
+/* Datagrams overtake each other. */
+START_TEST(a_message_before_the_offer_is_lost)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t size = sizeof sin;
+	struct ipc_channel *ch;
+	pthread_t thread;
+	char at[100], buf[10];
+	int fd;
+
+	(void)_i;
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	expect_sys(fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	expect_sys(bind(fd, (struct sockaddr *)&sin, sizeof sin));
+	expect_sys(getsockname(fd, (struct sockaddr *)&sin, &size));
+	pthread_create(&thread, NULL, run_hasty, &fd);
+	snprintf(at, sizeof at, "udp://127.0.0.1:%d", ntohs(sin.sin_port));
+	expect_ok(ipc_connect(&ch, at, 0, SOON));
+	expect(4, ipc_recv(ch, buf, sizeof buf, SOON));
+	expect_true(memcmp(buf, "more", 4) == 0);
+	pthread_join(thread, NULL);
+	ipc_close(ch);
+	close(fd);
+}
+END_TEST
+
+/*
+ * Sessions that are fed with rubbish
+ */
+
+static size_t
+random_frame(unsigned char *p, bool packet)
+{
+	size_t n = (size_t)(random() % 3 ? random() % 20 : random() % 3000);
+	unsigned kind = (unsigned)(random() % 6), arg = (unsigned)random() % 5;
+	size_t i, head = packet ? 1 : IPC__HEADER;
+
+	for (i = 0; i < n; i++)
+		p[head + i] = (unsigned char)random();
+	if (random() % 3 == 0) {
+		ipc__control_put(p, kind, arg, (uint32_t)random());
+		if (packet) {
+			memmove(p + 1, p + IPC__HEADER, IPC__CONTROL_SIZE);
+			p[0] = IPC__TAG_CONTROL;
+		}
+		return head + IPC__CONTROL_SIZE;
+	}
+	if (packet)
+		p[0] = (unsigned char)(random() % 5);
+	else
+		ipc__put32(p, (uint32_t)n | (random() % 2 ? IPC__FRAME_MORE :
+		    0) | (random() % 40 ? 0 : (uint32_t)random()));
+	return head + n;
+}
+
+static void
+feed(int fd, bool packet)
+{
+	unsigned char p[4096];
+	union { struct cmsghdr h; char space[CMSG_SPACE(4 * sizeof(int))]; } c;
+	int fds[4] = { 0, 0, 0, 0 }, count = (int)(random() % 5);
+	struct iovec iov = { p, random_frame(p, packet) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (random() % 3 == 0 && count > 0) {
+		m.msg_control = &c;
+		m.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)count);
+		memset(&c, 0, sizeof c);
+		c.h.cmsg_level = SOL_SOCKET;
+		c.h.cmsg_type = SCM_RIGHTS;
+		c.h.cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
+		memcpy(CMSG_DATA(&c.h), fds, sizeof(int) * (size_t)count);
+	}
+	(void)sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* One receive of some kind; false at the end. */
+static bool
+eat_one(struct ipc_channel *ch)
+{
+	char buf[200], more[100];
+	struct iovec iov[2] = { { buf, sizeof buf }, { more, sizeof more } };
+	int fds[3], rc = -EAGAIN;
+	struct ipc_msg m = { .struct_size = sizeof m, .iov = iov,
+	    .iov_count = 1 + (int)(random() % 2), .fds = fds, .fd_count = 3 };
+	const void *p;
+
+	switch (random() % 6) {
+	case 0:
+		rc = (int)ipc_recv(ch, buf, sizeof buf, 0);
+		break;
+	case 1:
+		if ((rc = (int)ipc_recvmsg(ch, &m, 0, 0)) >= 0)
+			while (m.fd_count > 0)
+				close(fds[--m.fd_count]);
+		break;
+	case 2:
+		rc = ipc_recvmany(ch, iov, 2, 0);
+		break;
+	case 3:
+		if ((rc = (int)ipc_peek(ch, &p, 0)) > 0)
+			buf[0] = ((const char *)p)[rc - 1];
+		if (rc >= 0 && random() % 2)
+			expect(0, ipc_release(ch));
+		break;
+	case 4:
+		rc = ipc_send(ch, buf, 10, 0);
+		break;
+	default:
+		rc = (int)ipc_recv(ch, buf, 1, 1);
+		if (rc == -EMSGSIZE || rc == -ETIMEDOUT)
+			rc = -EAGAIN;
+	}
+	return rc >= 0 || rc == -EAGAIN || rc == -EMSGSIZE || rc == -EMFILE ||
+	    rc == -EPIPE;
+}
+
+START_TEST(rubbish_ends_its_own_session)
+{
+	struct ipc_channel *ch;
+	int fd, round, i, before;
+
+	before = fds_open();
+	for (round = 0; round < rounds(300); round++) {
+		srandom((unsigned)round + 1000u * (unsigned)_i);
+		fd = raw_session(&ch, _i);
+		if (round % 2)
+			expect_ok(ipc_fd(ch, IPC_RECV, NULL));
+		for (i = 0; i < 60; i++) {
+			feed(fd, _i);
+			if (!eat_one(ch))
+				break;
+		}
+		if (round % 3)
+			close(fd);
+		ipc_close(ch);
+		if (round % 3 == 0)
+			close(fd);
+	}
+	expect(before, fds_open());
+}
+END_TEST
+
 /*
  * Connecting in the background
  */
@@ -576,6 +739,9 @@ main(void)
 	tc = tcase_open("greetings", 60);
 	tcase_add_test(tc, any_capacity_is_bounded);
 	tcase_add_test(tc, an_offer_that_lies_is_an_error);
+	tcase_add_test(tc, a_message_before_the_offer_is_lost);
+	tc = tcase_open("rubbish", 60);
+	tcase_add_loop_test(tc, rubbish_ends_its_own_session, 0, 2);
 	tc = tcase_open("connecting", 20);
 	tcase_add_test(tc, descriptors_are_refused_once_connected);
 	tcase_add_loop_test(tc, both_sides_wait_for_one_connection, 0, 5);

@@ -3,6 +3,7 @@
  * States that calls leave behind them, and what the next call makes of them.
  */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -388,6 +389,84 @@ START_TEST(a_full_channel_shows_a_shutdown)
 }
 END_TEST
 
+START_TEST(what_was_shown_goes_with_the_receiving_side)
+{
+	const void *p;
+	char buf[8];
+
+	ends_of(_i, ends, "", 0);
+	expect(0, ipc_send(ends[0], "shown", 5, SOON));
+	expect(5, ipc_peek(ends[1], &p, SOON));
+	expect(0, ipc_shutdown(ends[1], IPC_RECV));
+	(void)ipc_release(ends[1]);
+	while (ipc_recv(ends[1], buf, sizeof buf, SOON) >= 0)
+		;
+	expect(-EPIPE, ipc_recv(ends[1], buf, sizeof buf, SOON));
+	close_ends(ends);
+}
+END_TEST
+
+/*
+ * Time and places
+ */
+
+static long
+hold_receiver(struct job *j)
+{
+	char buf[8];
+
+	return ipc_recv(j->ch, buf, sizeof buf, j->timeout);
+}
+
+/* The wait for another thread and the wait for a message are one wait. */
+START_TEST(many_threads_keep_their_deadline)
+{
+	struct job j = { .timeout = 100 };
+	double begun;
+	char buf[8];
+
+	(void)_i;
+	expect_ok(ipc_pair(ends, "unix:?threads=many", 0));
+	j.ch = ends[0];
+	begun = now_ms();
+	job_start(&j, hold_receiver);
+	pause_ms(20);
+	expect(-ETIMEDOUT, ipc_recv(ends[0], buf, sizeof buf, 100));
+	if (now_ms() - begun > 160)
+		ck_abort_msg("after %.0f ms", now_ms() - begun);
+	expect(-ETIMEDOUT, job_end(&j));
+	close_ends(ends);
+}
+END_TEST
+
+START_TEST(as_many_items_as_descriptors)
+{
+	struct ipc_pollitem items[1000];
+	struct rlimit old, few;
+	int i;
+
+	(void)_i;
+	expect_sys(getrlimit(RLIMIT_NOFILE, &old));
+	few = old;
+	few.rlim_cur = 1024;
+	expect_sys(setrlimit(RLIMIT_NOFILE, &few));
+	expect_ok(ipc_pair(ends, "unix:", 0));
+	for (i = 0; i < 1000; i++)
+		items[i] = (struct ipc_pollitem){ .fd = -1, .events = POLLIN };
+	items[700] = (struct ipc_pollitem){ .channel = ends[0],
+	    .events = POLLIN | POLLOUT };
+	items[999] = (struct ipc_pollitem){ .channel = ends[1],
+	    .events = POLLIN };
+	expect(1, ipc_poll(items, 1000, SOON));
+	expect(POLLOUT, items[700].revents);
+	expect(0, ipc_send(ends[0], "x", 1, SOON));
+	expect(2, ipc_poll(items, 1000, SOON));
+	expect(POLLIN, items[999].revents);
+	close_ends(ends);
+	expect_sys(setrlimit(RLIMIT_NOFILE, &old));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -418,5 +497,10 @@ main(void)
 	    IPC_CAP_DUPLEX | IPC_CAP_RELIABLE | IPC_CAP_DELIVERS);
 	for_each_case(tc, a_full_channel_shows_a_shutdown, TALKS,
 	    IPC_CAP_DUPLEX | IPC_CAP_RELIABLE | IPC_CAP_DELIVERS);
+	for_each_case(tc, what_was_shown_goes_with_the_receiving_side, TALKS,
+	    IPC_CAP_DUPLEX);
+	tc = tcase_open("time", 12);
+	tcase_add_test(tc, many_threads_keep_their_deadline);
+	tcase_add_test(tc, as_many_items_as_descriptors);
 	return suite_close();
 }
