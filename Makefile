@@ -16,6 +16,11 @@
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
+# As many jobs as there are processors, unless told otherwise (-j1).
+ifeq (,$(filter -j% --jobserver%,$(MAKEFLAGS)))
+MAKEFLAGS += -j$(or $(shell nproc 2>/dev/null),1)
+endif
+
 #
 # Where things are
 #
@@ -155,7 +160,7 @@ AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 
 .PHONY: all check check-headers check-symbols check-man check-docs lint style
 .PHONY: fuzz demo install uninstall dist distcheck setup clean distclean help
-.PHONY: FORCE need-check check-build
+.PHONY: FORCE need-check check-build check-model check-long
 
 all: ## the library, the command and the examples (the default)
 all: $(LIBS) $(COMMAND) $(EXAMPLES)
@@ -301,6 +306,18 @@ $(STATIC:%=check-%): check-%: | $(AFTER_SETUP)
 $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
 	@$(RUN) -t $(CHECK_TIMEOUT) $(O)/results check-$* \
 	    env $(CMD_$*)
+
+check-model: ## spin finds no lost wake-up in the ring's sleeping
+	@CC="$(CC)" sh $(S)scripts/check-model.sh $(SRC)
+
+# The tests that repeat themselves, a hundred times as long: hours.
+LONG := death fork namerace unixname ring shm queueleft journal threads \
+	restart
+ROUNDS ?= 10000
+check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
+	@IPC_TEST_ROUNDS=$(ROUNDS) $(MAKE) -f $(TOP)/Makefile \
+	    CHECK_TIMEOUT=86400 \
+	    $(patsubst %,check-%,$(filter $(UNITS),$(LONG)))
 
 lint: ## clang-tidy, cppcheck, shellcheck, and plain rules find nothing
 	@CPPFLAGS="$(IPC_CPPFLAGS) $(BSD_CFLAGS)" sh $(S)scripts/lint.sh $(SRC)

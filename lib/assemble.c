@@ -121,6 +121,13 @@ keep_arrived(struct ipc_channel *ch, const struct ipc__aside *aside)
 	return 0;
 }
 
+static ssize_t
+pulled(struct ipc_channel *ch, ssize_t n)
+{
+	return ipc__likely(n >= 0 || n == -EAGAIN || n == -EPIPE) ? n :
+	    ipc__fail_at(ch->address.text, (int)n);
+}
+
 /* One receive, with room for descriptors where they can come. */
 ssize_t
 ipc__pull(struct ipc_channel *ch, const struct iovec *iov, int count,
@@ -132,14 +139,14 @@ ipc__pull(struct ipc_channel *ch, const struct iovec *iov, int count,
 
 	if (!(ch->in.half->be->traits & IPC__PASSES) || ch->in.half->bare ||
 	    ch->boundary == IPC_STREAM)
-		return ipc__be_recv(ch->in.half, iov, count, aside);
+		return pulled(ch, ipc__be_recv(ch->in.half, iov, count, aside));
 	aside->fds = fds;
 	aside->fd_count = IPC_FDS_MAX;
 	aside->lost = false;
 	n = ipc__be_recv(ch->in.half, iov, count, aside);
 	if (n >= 0 && (rc = keep_arrived(ch, aside)) < 0)
 		return rc;
-	return n;
+	return pulled(ch, n);
 }
 
 /*
@@ -172,9 +179,6 @@ control_fds(struct ipc_channel *ch, unsigned count, uint32_t serial)
 
 	if (count == 0 || count > IPC_FDS_MAX || in->fd_count > 0)
 		return ipc__broken(ch, "descriptors out of place");
-	if (in->fds == NULL &&
-	    (in->fds = malloc(sizeof(int) * IPC_FDS_MAX)) == NULL)
-		return ipc__fail(ENOMEM, "no memory for descriptors");
 	if (in->half->be->traits & IPC__PASSES)
 		return arrived_fds(in, count) < 0 ?
 		    ipc__broken(ch, "descriptors announced and not sent") : 0;
@@ -211,8 +215,10 @@ ipc__control(struct ipc_channel *ch, const unsigned char *p, size_t size)
 	case IPC__CTL_BYE:
 		atomic_fetch_or(&ch->in.bye, (int)arg);
 		/* It will not receive any more, whatever else it does. */
-		if (arg & IPC_RECV && !ch->joined)
+		if (arg & IPC_RECV && !ch->joined) {
 			atomic_store(&ch->gone, -EPIPE);
+			ipc__kick(ch, IPC_SEND);
+		}
 		return 0;
 	case IPC__CTL_TURN:
 		return control_turn(ch);

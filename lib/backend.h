@@ -97,6 +97,8 @@ struct ipc__half {
 	bool		adopted;  /* its descriptor's flags are another's, and
 				     must be neither changed nor relied on */
 	bool		stream;	  /* boundary=stream */
+	bool		refused;  /* the other end was offered, and nobody has
+				     taken it nor will */
 	size_t		record;	  /* largest record; of a byte stream, what one
 				     send takes whole when the half is ready */
 	size_t		room;	  /* largest record that may come, where that

@@ -18,28 +18,32 @@
 #endif
 
 static int
-lock_until(pthread_mutex_t *lock, int timeout)
+lock_until(pthread_mutex_t *lock, int *timeout)
 {
+	int64_t deadline;
 	struct timespec ts;
-	int rc;
+	int rc = pthread_mutex_trylock(lock);
 
-	if (timeout == 0)
-		rc = pthread_mutex_trylock(lock);
-	else if (timeout < 0)
-		rc = pthread_mutex_lock(lock);
-	else {
-		clock_gettime(LOCK_CLOCK, &ts);
-		ts.tv_sec += timeout / 1000;
-		ts.tv_nsec += timeout % 1000 * 1000000L;
-		if (ts.tv_nsec >= 1000000000) {
-			ts.tv_nsec -= 1000000000;
-			ts.tv_sec++;
-		}
-		rc = lock_by(lock, &ts);
-	}
 	if (rc == 0)
 		return 0;
-	return ipc__plain(timeout == 0 ? -EAGAIN : -rc);
+	if (*timeout == 0)
+		return ipc__plain(-EAGAIN);
+	if (*timeout < 0) {
+		rc = pthread_mutex_lock(lock);
+		return rc == 0 ? 0 : ipc__plain(-rc);
+	}
+	deadline = ipc__deadline(*timeout);
+	clock_gettime(LOCK_CLOCK, &ts);
+	ts.tv_sec += *timeout / 1000;
+	ts.tv_nsec += *timeout % 1000 * 1000000L;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_nsec -= 1000000000;
+		ts.tv_sec++;
+	}
+	if ((rc = lock_by(lock, &ts)) != 0)
+		return ipc__plain(-rc);
+	*timeout = ipc__left(deadline);
+	return 0;
 }
 
 static bool
@@ -50,20 +54,30 @@ locked(const struct ipc_channel *ch)
 
 /* A connection that is being made: this call brings it on. */
 static int
-wait_greeting(struct ipc_channel *ch, int dir, int rc, int timeout)
+wait_greeting(struct ipc_channel *ch, int dir, int rc, int *timeout)
 {
-	int64_t deadline = ipc__deadline(timeout);
+	int64_t deadline = ipc__deadline(*timeout);
 
-	while (rc == -EAGAIN && timeout != 0) {
-		if ((rc = ipc__wait(ch, dir, deadline)) < 0)
+	while (rc == -EAGAIN && *timeout != 0) {
+		/* The bell, then the count, then a look: whoever ends it
+		 * says so, then looks at the count, then rings. */
+		if ((rc = ipc__bell(ch, dir)) < 0)
+			return rc;
+		atomic_fetch_add(&ch->greeters, 1);
+		if (atomic_load(&ch->greet) != NULL)
+			rc = ipc__wait(ch, dir, deadline);
+		atomic_fetch_sub(&ch->greeters, 1);
+		if (rc < 0)
 			return rc;
 		rc = ipc__enter(ch);
 	}
+	if (*timeout > 0)
+		*timeout = ipc__left(deadline);
 	return rc == -EAGAIN ? ipc__plain(rc) : rc;
 }
 
 int
-ipc__call_enter(struct ipc_channel *ch, int dir, int boundary, int timeout)
+ipc__call_enter(struct ipc_channel *ch, int dir, int boundary, int *timeout)
 {
 	int rc;
 
@@ -87,7 +101,7 @@ ipc__call_enter(struct ipc_channel *ch, int dir, int boundary, int timeout)
 }
 
 int
-ipc__call_recv(struct ipc_channel *ch, int boundary, int timeout)
+ipc__call_recv(struct ipc_channel *ch, int boundary, int *timeout)
 {
 	int rc = ipc__call_enter(ch, IPC_RECV, boundary, timeout);
 
@@ -100,7 +114,7 @@ ipc__call_recv(struct ipc_channel *ch, int boundary, int timeout)
 }
 
 int
-ipc__call_send(struct ipc_channel *ch, int boundary, int timeout)
+ipc__call_send(struct ipc_channel *ch, int boundary, int *timeout)
 {
 	int rc = ipc__call_enter(ch, IPC_SEND, boundary, timeout);
 

@@ -8,12 +8,13 @@
 #include "core.h"
 
 /* 0, and the side of this direction is the caller's until it leaves; or why
- * not.  boundary: what the call is for. */
+ * not.  boundary: what the call is for.  *timeout becomes what is left of it
+ * after a wait for the connection or for another thread. */
 int ipc__call_enter(struct ipc_channel *ch, int dir, int boundary,
-    int timeout);
+    int *timeout);
 /* The same, where the side must still be open and its turn. */
-int ipc__call_recv(struct ipc_channel *ch, int boundary, int timeout);
-int ipc__call_send(struct ipc_channel *ch, int boundary, int timeout);
+int ipc__call_recv(struct ipc_channel *ch, int boundary, int *timeout);
+int ipc__call_send(struct ipc_channel *ch, int boundary, int *timeout);
 /* Return rc. */
 ssize_t ipc__leave_recv(struct ipc_channel *ch, ssize_t rc);
 ssize_t ipc__leave_send(struct ipc_channel *ch, ssize_t rc);

@@ -305,6 +305,18 @@ check_duplex(struct ipc_channel *ch, int flags)
 	return 0;
 }
 
+/* What is brought forward asks what to wait for, which may ask again. */
+static void
+init_greeting(struct ipc_channel *ch)
+{
+	pthread_mutexattr_t recursive;
+
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&ch->greeting, &recursive);
+	pthread_mutexattr_destroy(&recursive);
+}
+
 static void
 init_sides(struct ipc_channel *ch)
 {
@@ -312,7 +324,7 @@ init_sides(struct ipc_channel *ch)
 	ipc__ready_init(&ch->out.ready);
 	pthread_mutex_init(&ch->in.lock, NULL);
 	pthread_mutex_init(&ch->out.lock, NULL);
-	pthread_mutex_init(&ch->greeting, NULL);
+	init_greeting(ch);
 }
 
 int
@@ -329,6 +341,9 @@ ipc__channel_new(struct ipc_channel **out, struct ipc__address *address,
 	ch->be = address->be;
 	ch->way = way;
 	ch->caps = ch->be->mechanism.caps[way];
+	/* A slot holds one record, and descriptors would outlive it. */
+	if (address->opt.latest)
+		ch->caps &= ~(unsigned)(IPC_CAP_LARGE | IPC_CAP_FDS);
 	ch->dir = flags & IPC_DUPLEX ? flags & IPC_DUPLEX : IPC_DUPLEX;
 	ch->many = address->opt.many;
 	ch->used = atomic_load(&ipc__forks);
@@ -365,9 +380,12 @@ attach_in(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	in->half = h;
 	in->life = life;
 	in->framed = bytes && ch->boundary == IPC_MESSAGE;
-	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare;
+	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare &&
+	    ch->boundary == IPC_MESSAGE;
 	in->exact = h->adopted;
 	in->outlives = ch->way == IPC_WAY_OPEN;
+	in->quick = ch->boundary == IPC_MESSAGE && !ch->many &&
+	    !ch->half_duplex && (bytes || h->be->peek != NULL);
 	in->limit = limit_of(ch, h->room > h->record ? h->room : h->record,
 	    in->tagged);
 	h->refs++;
@@ -383,10 +401,13 @@ attach_out(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	out->half = h;
 	out->life = life;
 	out->framed = h->be->traits & IPC__BYTES && ch->boundary == IPC_MESSAGE;
-	out->tagged = !(h->be->traits & (IPC__BYTES | IPC__FLAGS)) && !h->bare;
+	/* A stream of nothing but bytes has nothing to say beside. */
+	out->tagged = !(h->be->traits & (IPC__BYTES | IPC__FLAGS)) &&
+	    !h->bare && ch->boundary == IPC_MESSAGE;
 	out->outlives = ch->way == IPC_WAY_OPEN;
 	out->piece = h->record - out->tagged;
 	out->limit = limit_of(ch, h->record, out->tagged);
+	out->quick = ipc__quick_max(ch);
 	h->refs++;
 	if (life != NULL)
 		life->refs++;
@@ -451,7 +472,7 @@ adopt_in_child(struct ipc_channel *ch)
 	ipc__ready_free(&ch->out.ready, false);
 	pthread_mutex_init(&ch->in.lock, NULL);
 	pthread_mutex_init(&ch->out.lock, NULL);
-	pthread_mutex_init(&ch->greeting, NULL);
+	init_greeting(ch);
 	ch->process = atomic_load(&ipc__process);
 	return 0;
 }
@@ -468,6 +489,11 @@ ipc__enter_slow(struct ipc_channel *ch)
 	/* Both sides may have come here; the first brings it forward. */
 	pthread_mutex_lock(&ch->greeting);
 	rc = ch->greet == NULL ? 0 : ipc__greet_step(ch);
+	if (rc == -EAGAIN) {
+		/* Another step may wait for something else. */
+		ipc__ready_update(ch, IPC_RECV, false);
+		ipc__ready_update(ch, IPC_SEND, false);
+	}
 	pthread_mutex_unlock(&ch->greeting);
 	return rc;
 }
@@ -503,6 +529,7 @@ ipc__shut_send(struct ipc_channel *ch)
 	ch->out.end = -EPIPE;
 	if (h == ch->in.half || h->be->shutdown != NULL)
 		return ipc__be_shutdown(h, IPC_SEND);
+	ipc__ready_forget(&ch->out.ready);
 	ipc__half_free(h, true);
 	ch->out.half = NULL;
 	return 0;
@@ -520,6 +547,9 @@ ipc__shut_recv(struct ipc_channel *ch)
 	ch->in.end = -EPIPE;
 	if (h == ch->out.half || h->be->shutdown != NULL)
 		return ipc__be_shutdown(h, IPC_RECV);
+	ipc__ready_forget(&ch->in.ready);
+	ch->in.view = NULL;	/* what was shown went with it */
+	ch->in.whole = ch->in.shown = false;
 	ipc__half_free(h, true);
 	ch->in.half = NULL;
 	return 0;

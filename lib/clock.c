@@ -24,6 +24,14 @@ ipc__deadline(int timeout)
 }
 
 int
+ipc__left(int64_t deadline)
+{
+	int64_t left = (deadline - ipc__now() + 999999) / 1000000;
+
+	return left > 0 ? (int)left : 1;
+}
+
+int
 ipc__poll_until(struct pollfd *fds, unsigned count, int64_t deadline)
 {
 	struct timespec ts, *limit = NULL;

@@ -20,6 +20,7 @@
 
 /* UDP loses greetings: said again at this interval (ms). */
 #define SAY_AGAIN	100
+#define STRAYS		64	/* datagrams that one look passes over */
 
 enum step { CONNECTING, SAYING, LISTENING };
 
@@ -64,6 +65,24 @@ ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds)
 	if (n >= 0 && c->timer != -1)
 		fds[n++] = (struct pollfd){ c->timer, POLLIN, 0 };
 	return n;
+}
+
+bool
+ipc__greet_failed(const struct ipc_channel *ch)
+{
+	const struct ipc__greet *c = ch->greet;
+
+	return c != NULL && c->failed != 0;
+}
+
+/* The other thread sleeps on what may be closed by now. */
+static void
+tell_others(struct ipc_channel *ch)
+{
+	if (atomic_load(&ch->greeters) == 0)
+		return;
+	ipc__kick(ch, IPC_RECV);
+	ipc__kick(ch, IPC_SEND);
 }
 
 /*
@@ -159,6 +178,7 @@ failed(struct ipc_channel *ch, int rc)
 	ch->greet->failed = ipc__fail_at(ch->address.text, rc);
 	ipc__ready_update(ch, IPC_RECV, true);
 	ipc__ready_update(ch, IPC_SEND, true);
+	tell_others(ch);
 	return ch->greet->failed;
 }
 
@@ -182,12 +202,14 @@ finish(struct ipc_channel *ch, struct ipc__link *l)
 
 	ipc__attach_end(ch, l, 1);
 	atomic_store(&ch->turn, ch->half_duplex);
-	/* Pairs with ipc__enter: who sees this sees the halves. */
-	atomic_store_explicit(&ch->greet, NULL, memory_order_release);
+	/* Pairs with ipc__enter: who sees this sees the halves.  Before the
+	 * look at who sleeps; pairs with wait_greeting. */
+	atomic_store(&ch->greet, NULL);
 	c->g.half = NULL;
 	ipc__greet_free(c);
 	ipc__ready_update(ch, IPC_RECV, true);
 	ipc__ready_update(ch, IPC_SEND, true);
+	tell_others(ch);
 }
 
 /* A native half, with what was agreed. */
@@ -292,7 +314,7 @@ take_offer(struct ipc_channel *ch, const struct ipc__greeting *offer)
 		return choice && say_taken(c, false) == 0 ? -EAGAIN : rc;
 	if ((choice || be->traits & IPC__CONFIRM) &&
 	    (rc = say_taken(c, true)) < 0) {
-		ipc__link_drop(&l);
+		ipc__link_drop(&l, true);
 		return rc;
 	}
 	ch->be = be;
@@ -300,7 +322,7 @@ take_offer(struct ipc_channel *ch, const struct ipc__greeting *offer)
 	peer_of(ch, c->g.fd);
 	if (ipc__wants_life(be, ch->boundary)) {
 		if ((rc = ipc__life_new(&l.life[1], c->g.fd)) < 0) {
-			ipc__link_drop(&l);
+			ipc__link_drop(&l, true);
 			return rc;
 		}
 		c->g.fd = -1;
@@ -314,9 +336,17 @@ listen_for_offer(struct ipc_channel *ch)
 {
 	struct ipc__greet *c = ch->greet;
 	struct ipc__greeting offer;
-	int rc;
+	int rc, stray = 0;
 
-	if ((rc = ipc__greeter_get(&c->g, &offer)) < 0)
+	/* Where datagrams overtake each other or are lost, a message may come
+	 * before the answer: it is lost, and no reason to give up. */
+	do
+		rc = ipc__greeter_get(&c->g, &offer);
+	while (rc == -EBADMSG && !(ch->caps & IPC_CAP_RELIABLE) &&
+	    stray++ < STRAYS);
+	if (stray > STRAYS)
+		rc = -EAGAIN;
+	if (rc < 0)
 		return rc;
 	if ((rc = agree(ch, &offer)) < 0)
 		return rc;
@@ -484,9 +514,8 @@ start(struct ipc_channel *ch, int flags, int timeout)
 }
 
 static int
-complete(struct ipc_channel *ch, int timeout)
+complete(struct ipc_channel *ch, int timeout, int64_t deadline)
 {
-	int64_t deadline = ipc__deadline(timeout);
 	int rc;
 
 	while ((rc = ipc__greet_step(ch)) == -EAGAIN) {
@@ -523,6 +552,7 @@ ipc_connect(struct ipc_channel **out, const char *address, int flags,
     int timeout)
 {
 	struct ipc_channel *ch;
+	int64_t deadline;
 	int rc;
 
 	if (out == NULL || address == NULL || flags & ~(IPC_DUPLEX |
@@ -531,8 +561,16 @@ ipc_connect(struct ipc_channel **out, const char *address, int flags,
 		    "out of directions, IPC_HALF_DUPLEX and IPC_ASYNC");
 	if ((rc = new_client(&ch, address, flags)) < 0)
 		return ipc__fail_at(address, rc);
-	if ((rc = start(ch, flags, timeout)) == 0 && !(flags & IPC_ASYNC))
-		rc = complete(ch, timeout);
+	/* It never waits, not even for room in a backlog. */
+	if (flags & IPC_ASYNC)
+		timeout = 0;
+	deadline = ipc__deadline(timeout);
+	rc = start(ch, flags, timeout);
+	/* A host's name was resolved, which is not the caller's time. */
+	if (ch->caps & IPC_CAP_NETWORK)
+		deadline = ipc__deadline(timeout);
+	if (rc == 0 && !(flags & IPC_ASYNC))
+		rc = complete(ch, timeout, deadline);
 	else if (rc == 0 && (rc = ipc__greet_step(ch)) == -EAGAIN)
 		rc = 0;
 	if (rc < 0) {

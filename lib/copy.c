@@ -19,10 +19,11 @@
 #endif
 
 /* A line that has to come from a core with which no cache is shared takes four
- * times as long as from a near one: 45 and 200 ns where this was measured, and
- * the clock adds some 25.  Contention and interrupts only make it longer, so
- * the least of a few tells. */
-#define FAR_ABOVE	130
+ * times as long as from a near one: 45 and 200 ns where this was measured.
+ * Contention and interrupts only make it longer, so the least of a few tells;
+ * what took hardly any time had been fetched before, and tells nothing. */
+#define HERE_BELOW	20
+#define FAR_ABOVE	110
 #define SAMPLES		8u
 #define SAMPLES_FIRST	3u
 
@@ -36,8 +37,11 @@ ipc__copy_clock(void)
 }
 
 void
-ipc__distance_note(struct ipc__distance *d, uint64_t ns)
+ipc__distance_note(struct ipc__distance *d, uint64_t clock, uint64_t ns)
 {
+	if (ns < clock + HERE_BELOW)
+		return;
+	ns -= clock;
 	if (d->count == 0 || ns < d->least)
 		d->least = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
 	if (++d->count < (d->known ? SAMPLES : SAMPLES_FIRST))

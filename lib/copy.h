@@ -35,8 +35,10 @@ ipc__distance_due(struct ipc__distance *d)
 {
 	return !d->known || (++d->skip & 3) == 0;
 }
-/* One line that the other side had written took this long. */
-void	 ipc__distance_note(struct ipc__distance *d, uint64_t ns);
+/* One line that the other side had written took this long, of which the clock
+ * itself took some. */
+void	 ipc__distance_note(struct ipc__distance *d, uint64_t clock,
+	    uint64_t ns);
 uint64_t ipc__copy_clock(void);
 
 /* Bytes per second, by a clock that costs next to nothing. */

@@ -36,6 +36,8 @@
 	    atomic_load_explicit(&(counter), memory_order_relaxed) + (n),\
 	    memory_order_relaxed)
 
+#define IPC__SOURCES	6	/* descriptors to look at, of one side */
+
 /* What makes a side pollable and wakeable. */
 struct ipc__ready {
 	int		epoll;		/* -1: ipc_fd was never asked for */
@@ -43,7 +45,7 @@ struct ipc__ready {
 	bool		rung;		/* the bell says: come, there is work */
 	_Atomic bool	woken;		/* ipc_wake was ever used */
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
-	struct pollfd	sources[4];	/* what the epoll set holds */
+	struct pollfd	sources[IPC__SOURCES];	/* what the epoll set holds */
 	unsigned	count;
 };
 
@@ -52,6 +54,7 @@ struct ipc__in {
 	struct ipc__life *life;
 	struct ipc__ready ready;
 	size_t		limit;		/* longest message */
+	bool		quick;		/* quick.c may try */
 	bool		framed;		/* frames on a byte stream */
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
@@ -83,11 +86,12 @@ struct ipc__in {
 
 	/* Its descriptors, and those that came ahead of their control frame. */
 	struct ipc__batch *arrived[IPC__LIFE_BATCHES];
-	int		*fds;		/* IPC_FDS_MAX, once there were any */
+	int		fds[IPC_FDS_MAX];
 	unsigned	 fd_count;
 	bool		 fds_lost;
 
 	int		 end;		/* 0, or the code of the end */
+	int		 untold;	/* an end that passes, to be told yet */
 	_Atomic int	 bye;		/* directions that the other side said
 					   goodbye to */
 	int64_t		 nap;		/* how long the last doze was, ns */
@@ -111,11 +115,13 @@ struct ipc__out {
 	struct ipc__ready ready;
 	size_t		limit;
 	size_t		piece;		/* payload of a piece or record */
+	size_t		quick;		/* quick.c may try up to this size */
 	bool		framed, tagged;
 
 	/* The message that is under way. */
 	bool		begun;
 	bool		fds_gone;	/* its descriptors are already sent */
+	bool		road_full;	/* the life line has no room for them */
 	size_t		total;
 	size_t		done;		/* of its wire image, or payload */
 	pthread_t	owner;		/* who began it (threads=many) */
@@ -137,6 +143,10 @@ struct ipc__out {
 	pthread_mutex_t	 lock;		/* threads=many, duplex=half */
 	_Atomic uint64_t messages, bytes, sleeps;
 };
+
+/* On a mechanism that shows no end by itself, the sender looks at the life line
+ * every so many sends. */
+#define IPC__LOOK_EVERY	64
 
 struct ipc__greet;
 
@@ -162,6 +172,7 @@ struct ipc_channel {
 	unsigned	 process;	/* ipc__process when last used */
 	_Atomic(struct ipc__greet *) greet; /* connecting */
 	pthread_mutex_t	 greeting;	/* who brings that forward */
+	_Atomic unsigned greeters;	/* who sleeps until it goes on */
 	unsigned char	 offer[IPC__GREETING]; /* udp: to be said again */
 	struct ipc_peer	 peer;		/* struct_size 0: not known */
 };
@@ -250,6 +261,11 @@ ssize_t ipc__read_raw(struct ipc_channel *ch, const struct iovec *iov,
 void ipc__in_free(struct ipc__in *in);
 
 /*
+ * quick.c
+ */
+size_t ipc__quick_max(const struct ipc_channel *ch);
+
+/*
  * send.c
  */
 /* Writes what is owed to the stream: 0, -EAGAIN, or the end. */
@@ -259,6 +275,8 @@ void ipc__settle_turn(struct ipc_channel *ch);
 /* A control frame or record behind all that was sent. */
 int ipc__owe(struct ipc_channel *ch, unsigned kind, unsigned arg,
     uint32_t value);
+/* The turn, which whatever waits next brings if it does not go now. */
+int ipc__owe_turn(struct ipc_channel *ch);
 /* At close: says goodbye, in band or by the life line, without waiting. */
 void ipc__goodbye(struct ipc_channel *ch, int dirs);
 /* One message of total bytes.  msg: what goes beside it, or NULL. */
@@ -282,7 +300,7 @@ void ipc__out_free(struct ipc__out *out);
 /*
  * ready.c
  */
-/* What a wait in this direction must look at: at most 4, how many. */
+/* What a wait in this direction must look at: how many. */
 int ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds);
 /* Waits for one of them, the bell, or the deadline.  0: look again;
  * -ETIMEDOUT. */
@@ -297,6 +315,12 @@ void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
 /* Was ipc_wake called?  Takes the mark and returns -ECANCELED. */
 int ipc__cancelled(struct ipc_channel *ch, int dir);
+/* Makes the bell of a side, so that it can be kicked. */
+int ipc__bell(struct ipc_channel *ch, int dir);
+/* Whoever waits there is to look again. */
+void ipc__kick(struct ipc_channel *ch, int dir);
+/* It was taken by a call that had something else to tell. */
+void ipc__cancel_again(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 bool ipc__side_ready(struct ipc_channel *ch, int dir);
@@ -310,6 +334,7 @@ void ipc__ready_free(struct ipc__ready *r, bool own);
  */
 /* Brings a connection that is being made forward: 0 done, -EAGAIN, an error. */
 int ipc__greet_step(struct ipc_channel *ch);
+bool ipc__greet_failed(const struct ipc_channel *ch);
 int ipc__greet_sources(struct ipc_channel *ch, struct pollfd *fds);
 void ipc__greet_free(struct ipc__greet *g);
 /* UDP: the client said hello again, our answer was lost. */
@@ -328,6 +353,8 @@ void ipc__fork_own(bool on);		/* our own fork, which will exec */
  */
 int64_t ipc__now(void);			/* monotonic, ns */
 int64_t ipc__deadline(int timeout);	/* -1: never */
+/* ms until then, at least 1. */
+int ipc__left(int64_t deadline);
 /* ppoll until the deadline, signals not cutting it short; 0 is too late. */
 int ipc__poll_until(struct pollfd *fds, unsigned count, int64_t deadline);
 

@@ -10,6 +10,7 @@
 #include "send.h"
 
 #define DEBT_IOVS	64
+#define ARM_TRIES	16
 
 static const unsigned char zeros[4096];
 
@@ -134,13 +135,28 @@ ipc__settle(struct ipc_channel *ch)
 	return 0;
 }
 
+/* Writes what is owed, or has the mechanism ring when there is room for it. */
+static int
+settle_armed(struct ipc_channel *ch)
+{
+	int rc, i = 0;
+
+	ipc__be_disarm(ch->out.half, IPC_SEND);
+	do
+		rc = ipc__settle(ch);
+	while (rc == -EAGAIN && i++ < ARM_TRIES &&
+	    ipc__be_arm(ch->out.half, IPC_SEND) > 0);
+	return rc;
+}
+
 void
 ipc__settle_turn(struct ipc_channel *ch)
 {
 	if (ipc__likely(!ch->half_duplex) || ch->out.half == NULL ||
 	    ch->out.end || pthread_mutex_trylock(&ch->out.lock) != 0)
 		return;
-	(void)ipc__settle(ch);
+	if (ipc__out_debt(&ch->out))
+		(void)settle_armed(ch);
 	pthread_mutex_unlock(&ch->out.lock);
 }
 
@@ -157,6 +173,13 @@ ipc__owe(struct ipc_channel *ch, unsigned kind, unsigned arg, uint32_t value)
 {
 	add_debt(&ch->out, kind, arg, value);
 	return ipc__settle(ch);
+}
+
+int
+ipc__owe_turn(struct ipc_channel *ch)
+{
+	add_debt(&ch->out, IPC__CTL_TURN, 0, 0);
+	return settle_armed(ch);
 }
 
 /* Turns the message that was begun into a debt. */

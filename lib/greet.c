@@ -265,6 +265,6 @@ ipc__tickets_take(struct ipc__link *l, const struct ipc_backend *be, int dir,
 	if (rc == 0 && dir & IPC_SEND)
 		rc = take_one(&l->tx[1], be, IPC_SEND, g, offer, 1);
 	if (rc < 0)
-		ipc__link_drop(l);
+		ipc__link_drop(l, true);
 	return rc;
 }

@@ -63,12 +63,12 @@ eat_control(struct ipc_channel *ch)
 
 /* Parses what is there: 0 a whole message, -EAGAIN more must be read. */
 static int
-eat(struct ipc_channel *ch)
+eat(struct ipc_channel *ch, int *budget)
 {
 	struct ipc__in *in = &ch->in;
-	int rc, idle;
+	int rc;
 
-	for (idle = 0; idle < IPC__IDLE_FRAMES; idle++) {
+	while (*budget > 0) {
 		if (!in->frame.known) {
 			if (in->fill - in->pos < IPC__HEADER)
 				return -EAGAIN;
@@ -80,10 +80,10 @@ eat(struct ipc_channel *ch)
 		if (in->frame.control) {
 			if ((rc = eat_control(ch)) < 0)
 				return rc;
+			*budget -= IPC__IDLE_COST;
 			continue;
 		}
-		if (in->frame.left > 0)
-			idle = 0;
+		*budget -= in->frame.left > 0 ? 1 : IPC__IDLE_COST;
 		if ((rc = eat_payload(ch)) < 0)
 			return rc;
 		in->frame.known = false;
@@ -184,11 +184,11 @@ int
 ipc__fetch_frame(struct ipc_channel *ch)
 {
 	struct ipc__in *in = &ch->in;
-	int rc;
+	int budget = IPC__FETCH_BUDGET, rc;
 
 	in->busy = false;
 	for (;;) {
-		rc = eat(ch);
+		rc = eat(ch, &budget);
 		if (rc != -EAGAIN || in->busy)
 			return rc;
 		if (in->frame.known && !in->frame.control &&

@@ -55,7 +55,7 @@ ipc_reserve(struct ipc_channel *ch, void **data, size_t size, int timeout)
 	if (data == NULL)
 		return ipc__fail(EINVAL, "ipc_reserve: no place for the "
 		    "pointer");
-	if ((rc = ipc__call_send(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_send(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	return (int)ipc__leave_send(ch, reserve(ch, data, size, timeout));
 }
@@ -76,7 +76,7 @@ commit(struct ipc_channel *ch, size_t size)
 		    out->reserved_size);
 	rc = out->in_place ? ipc__commit(ch, size) :
 	    ipc__transmit(ch, &iov, 1, size, NULL, 0);
-	if (rc != -EAGAIN && rc != -ECANCELED)
+	if (rc != -EAGAIN && rc != -ECANCELED && rc != -EALREADY)
 		out->reserved = false;
 	return rc;
 }
@@ -86,7 +86,7 @@ ipc_commit(struct ipc_channel *ch, size_t size)
 {
 	int rc;
 
-	if ((rc = ipc__call_send(ch, IPC_MESSAGE, 0)) < 0)
+	if ((rc = ipc__call_send(ch, IPC_MESSAGE, &(int){ 0 })) < 0)
 		return rc;
 	return (int)ipc__leave_send(ch, commit(ch, size));
 }
@@ -96,7 +96,7 @@ ipc_abandon(struct ipc_channel *ch)
 {
 	int rc;
 
-	if ((rc = ipc__call_enter(ch, IPC_SEND, IPC_MESSAGE, -1)) < 0)
+	if ((rc = ipc__call_enter(ch, IPC_SEND, IPC_MESSAGE, &(int){ -1 })) < 0)
 		return rc;
 	if (ch->out.half == NULL)
 		return (int)ipc__leave_send(ch, 0);
@@ -111,7 +111,7 @@ ipc_peek(struct ipc_channel *ch, const void **data, int timeout)
 
 	if (data == NULL)
 		return ipc__fail(EINVAL, "ipc_peek: no place for the pointer");
-	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	if ((rc = ipc__receive(ch, NULL, 0, timeout)) < 0)
 		return ipc__leave_recv(ch, rc);
@@ -125,7 +125,7 @@ ipc_release(struct ipc_channel *ch)
 {
 	int rc;
 
-	if ((rc = ipc__call_enter(ch, IPC_RECV, IPC_MESSAGE, -1)) < 0)
+	if ((rc = ipc__call_enter(ch, IPC_RECV, IPC_MESSAGE, &(int){ -1 })) < 0)
 		return rc;
 	if (!ch->in.whole || !ch->in.shown)
 		return (int)ipc__leave_recv(ch, ipc__fail(EINVAL, "%s: no message "

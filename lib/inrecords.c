@@ -104,14 +104,16 @@ copied_record(struct ipc_channel *ch, size_t n, size_t room, unsigned tag)
 
 		if (n > sizeof data)
 			return ipc__broken(ch, "a control record of a wrong size");
-		memcpy(data, in->base + in->len, n < room ? n : room);
+		if (room > 0)
+			memcpy(data, in->base + in->len, n < room ? n : room);
 		if (n > room)
 			memcpy(data + room, in->ahead, n - room);
 		rc = ipc__control(ch, data, n);
 		return rc < 0 ? rc : 1;
 	}
+	/* It is out of the kernel: without it the rest is not the message. */
 	if ((rc = overhang(ch, n, room)) < 0)
-		return rc;
+		return ch->in.end = rc;
 	rc = got_piece(ch, n, tag & IPC__TAG_MORE);
 	return rc == -EAGAIN ? 1 : rc;
 }
@@ -155,16 +157,15 @@ copy_record(struct ipc_channel *ch)
 int
 ipc__fetch_record(struct ipc_channel *ch)
 {
-	int rc = 1, idle;
+	int rc = 1, budget = IPC__FETCH_BUDGET;
 	size_t before;
 
 	ch->in.busy = false;
-	for (idle = 0; idle < IPC__IDLE_FRAMES && rc == 1; idle++) {
+	while (budget > 0 && rc == 1) {
 		before = ch->in.len;
 		rc = ipc__be_in_place(ch->in.half) ? peek_record(ch) :
 		    copy_record(ch);
-		if (ch->in.len > before)
-			idle = 0;
+		budget -= ch->in.len > before ? 1 : IPC__IDLE_COST;
 	}
 	if (rc != 1)
 		return rc;

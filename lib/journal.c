@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,8 +205,8 @@ ipc__journal_known(struct ipc__journal *j)
 		    "%s", ipc_strerror((int)n));
 	rc = ipc__journal_get_header(p, (size_t)n, &j->id);
 	if (rc == -EPROTO)
-		return ipc__fail(EPROTO, "this is no journal, or one of another "
-		    "version");
+		return ipc__fail(EPROTO, "this is no journal, or one of "
+		    "another version");
 	if (rc == -EBADMSG)
 		return ipc__fail(EBADMSG, "the header of the journal is "
 		    "damaged");
@@ -298,6 +299,51 @@ ipc__journal_step(struct ipc__journal *j, const struct ipc__record *r)
  * Finding the end
  */
 
+static bool
+this_boot(char boot[IPC__JOURNAL_BOOT])
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = 0;
+
+	if (fd != -1) {
+		n = read(fd, boot, IPC__JOURNAL_BOOT);
+		close(fd);
+	}
+	return n == IPC__JOURNAL_BOOT;
+}
+
+void
+ipc__journal_mark(struct ipc__journal *j)
+{
+	unsigned char p[IPC__JOURNAL_MARK_SIZE];
+	struct iovec iov = { p, sizeof p };
+	char boot[IPC__JOURNAL_BOOT];
+	struct ipc__error before;
+
+	if (!this_boot(boot))
+		return;
+	ipc__error_keep(&before);
+	ipc__mark_put(p, j->id, j->at, boot);
+	(void)ipc__journal_write(j->fd, &iov, 1, sizeof p, IPC__JOURNAL_MARK);
+	ipc__error_restore(&before);
+}
+
+/* The mark, if it can be relied on; else where the records begin. */
+static uint64_t
+begin_at(struct ipc__journal *j, uint64_t size)
+{
+	unsigned char p[IPC__JOURNAL_MARK_SIZE];
+	char boot[IPC__JOURNAL_BOOT];
+	uint64_t at;
+
+	if (this_boot(boot) && read_at(j->fd, p, sizeof p,
+	    IPC__JOURNAL_MARK) == sizeof p &&
+	    ipc__mark_get(p, j->id, &at, boot) &&
+	    at >= IPC__JOURNAL_HEADER && at <= size)
+		return at;
+	return IPC__JOURNAL_HEADER;
+}
+
 /* Goes from header to header; *last: where the last whole record begins, 0:
  * there was none.  1: what is at j->at has a header and no end. */
 static int
@@ -386,6 +432,7 @@ ipc__journal_end(struct ipc__journal *j, uint64_t size, bool *torn)
 	int rc, sound = 1;
 
 	*torn = false;
+	j->at = begin_at(j, size);
 	rc = walk(j, size, &last, &r);
 	if (rc >= 0 && last > 0)
 		sound = is_sound(j, last, &r);

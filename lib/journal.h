@@ -12,6 +12,13 @@
  *	16  identity, 8 random bytes	 8  CRC-32C of identity, offset of this
  *	24  CRC-32C of these, 4		    record, and the 8 bytes before, 4
  *	28  zeros, to be ignored	12  payload
+ *	64  mark: an offset, 8
+ *	72  the boot that it is of, 36
+ *	108 CRC-32C of identity and mark, 4
+ *
+ * Up to the mark there are whole records, so that nobody has to go through all
+ * of them to find the end; unless the machine was started anew since, and its
+ * disk may not have got all of them.
  *
  * All numbers are little-endian.  As the second check knows which file and
  * which place it is for, old bytes, copied ones and those of another journal
@@ -28,6 +35,9 @@
 
 #define IPC__JOURNAL_HEADER	128
 #define IPC__JOURNAL_RECORD	12	/* bytes before the payload */
+#define IPC__JOURNAL_MARK	64
+#define IPC__JOURNAL_MARK_SIZE	48
+#define IPC__JOURNAL_BOOT	36
 #define IPC__JOURNAL_IOVS	72	/* what one record may be put of */
 
 /*
@@ -50,6 +60,10 @@ void ipc__record_put(unsigned char p[IPC__JOURNAL_RECORD], uint64_t id,
     uint64_t at, const struct ipc__record *);
 bool ipc__record_get(const unsigned char p[IPC__JOURNAL_RECORD], uint64_t id,
     uint64_t at, struct ipc__record *);
+void ipc__mark_put(unsigned char p[IPC__JOURNAL_MARK_SIZE], uint64_t id,
+    uint64_t at, const char boot[IPC__JOURNAL_BOOT]);
+bool ipc__mark_get(const unsigned char p[IPC__JOURNAL_MARK_SIZE], uint64_t id,
+    uint64_t *at, const char boot[IPC__JOURNAL_BOOT]);
 uint32_t ipc__record_sum(const struct iovec *iov, int count);
 
 static inline void
@@ -109,6 +123,9 @@ ssize_t ipc__journal_look(struct ipc__journal *, const void **data,
 /* Steps over it. */
 void ipc__journal_step(struct ipc__journal *, const struct ipc__record *);
 
+/* Leaves a mark at j->at, for those who look for the end.  If it can not, then
+ * it does not. */
+void ipc__journal_mark(struct ipc__journal *);
 /* Goes to the end of the whole records before size; *torn: behind that lies
  * what a crash has left of one, and may be cut off.  -EBADMSG with a text: what
  * lies there is no torn tail, or records are behind it. */

@@ -83,6 +83,34 @@ ipc__record_get(const unsigned char p[IPC__JOURNAL_RECORD], uint64_t id,
 	return true;
 }
 
+static uint32_t
+check_mark(const unsigned char *p, uint64_t id)
+{
+	unsigned char file[8];
+
+	ipc__put64(file, id);
+	return ipc__crc32c(ipc__crc32c(0, file, sizeof file), p,
+	    8 + IPC__JOURNAL_BOOT);
+}
+
+void
+ipc__mark_put(unsigned char p[IPC__JOURNAL_MARK_SIZE], uint64_t id,
+    uint64_t at, const char boot[IPC__JOURNAL_BOOT])
+{
+	ipc__put64(p, at);
+	memcpy(p + 8, boot, IPC__JOURNAL_BOOT);
+	ipc__put32(p + 8 + IPC__JOURNAL_BOOT, check_mark(p, id));
+}
+
+bool
+ipc__mark_get(const unsigned char p[IPC__JOURNAL_MARK_SIZE], uint64_t id,
+    uint64_t *at, const char boot[IPC__JOURNAL_BOOT])
+{
+	*at = ipc__get64(p);
+	return memcmp(p + 8, boot, IPC__JOURNAL_BOOT) == 0 &&
+	    ipc__get32(p + 8 + IPC__JOURNAL_BOOT) == check_mark(p, id);
+}
+
 uint32_t
 ipc__record_sum(const struct iovec *iov, int count)
 {

@@ -14,6 +14,7 @@ struct ipc__log {
 	uint64_t	 capacity;	/* writer: capacity=, or 0 */
 	bool		 known;		/* the header was there */
 	bool		 dirty;		/* writer: cut the end first */
+	uint64_t	 marked;	/* writer: where the last mark is */
 
 	/* Readers */
 	bool		 follow;	/* the end is not the end */
@@ -41,6 +42,8 @@ size_t	ipc__log_pending(const struct ipc__log *l);
  * journalwrite.c
  */
 int	ipc__log_start_writing(struct ipc__log *l);
+/* For those who look for the end later. */
+void	ipc__log_stop_writing(struct ipc__log *l);
 ssize_t	ipc__log_append(struct ipc__log *l, const struct iovec *iov,
 	    int count);
 

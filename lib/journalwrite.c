@@ -17,6 +17,8 @@
 #include "frame.h"
 #include "journallog.h"
 
+#define MARK_EVERY	(4u << 20)	/* bytes */
+
 static int
 hold(int fd)
 {
@@ -43,33 +45,6 @@ check_name(const struct ipc__log *l, struct stat *ours)
 	return 0;
 }
 
-/* An empty file, or one whose maker did not get far: a journal from now on. */
-static int
-begin(struct ipc__log *l)
-{
-	if (ftruncate(l->j.fd, 0) == -1)
-		return ipc__fail_sys("ftruncate");
-	return ipc__journal_begin(&l->j);
-}
-
-int
-ipc__log_start_writing(struct ipc__log *l)
-{
-	struct stat st;
-	int rc;
-
-	rc = hold(l->j.fd);
-	if (rc == 0)
-		rc = check_name(l, &st);
-	if (rc < 0)
-		return rc;
-	rc = ipc__journal_known(&l->j);
-	if (rc == -EAGAIN)
-		return begin(l);
-	l->j.at = IPC__JOURNAL_HEADER;
-	return rc < 0 ? rc : ipc__journal_repair(&l->j, (uint64_t)st.st_size);
-}
-
 /* Whoever else wrote, cut or removed it, it is not ours any more. */
 static int
 check_file(const struct ipc__log *l)
@@ -85,6 +60,51 @@ check_file(const struct ipc__log *l)
 		    "journal: it has %" PRIu64 " bytes, not %" PRIu64,
 		    (uint64_t)st.st_size, l->j.at);
 	return 0;
+}
+
+/* An empty file, or one whose maker did not get far: a journal from now on. */
+static int
+begin(struct ipc__log *l)
+{
+	int rc;
+
+	if (ftruncate(l->j.fd, 0) == -1)
+		return ipc__fail_sys("ftruncate");
+	rc = ipc__journal_begin(&l->j);
+	l->marked = l->j.at;
+	return rc;
+}
+
+int
+ipc__log_start_writing(struct ipc__log *l)
+{
+	struct stat st;
+	int rc;
+
+	rc = hold(l->j.fd);
+	if (rc < 0)
+		return rc;
+	rc = check_name(l, &st);
+	if (rc < 0)
+		return rc;
+	rc = ipc__journal_known(&l->j);
+	if (rc == -EAGAIN)
+		return begin(l);
+	if (rc == 0)
+		rc = ipc__journal_repair(&l->j, (uint64_t)st.st_size);
+	l->marked = l->j.at;
+	return rc;
+}
+
+void
+ipc__log_stop_writing(struct ipc__log *l)
+{
+	struct ipc__error before;
+
+	ipc__error_keep(&before);
+	if (!l->dirty && l->j.at != l->marked && check_file(l) == 0)
+		ipc__journal_mark(&l->j);
+	ipc__error_restore(&before);
 }
 
 /* After a write that failed, nothing of it may stay. */
@@ -153,5 +173,9 @@ ipc__log_append(struct ipc__log *l, const struct iovec *iov, int count)
 	}
 	l->dirty = false;
 	ipc__journal_step(&l->j, &r);
+	if (l->j.at - l->marked >= MARK_EVERY) {
+		ipc__journal_mark(&l->j);
+		l->marked = l->j.at;
+	}
 	return n;
 }

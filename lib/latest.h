@@ -23,7 +23,8 @@ struct ipc__latest_head {
 	uint32_t	 slots;
 	alignas(8) uint64_t size;	/* longest message */
 	uint64_t	 bytes;		/* all of it */
-	unsigned char	 pad0[32];
+	unsigned char	 pad0[24];
+	uint64_t	 secret;	/* System V: see sysvshm.c */
 	struct ipc__ring_side send, recv;
 	alignas(8) _Atomic uint64_t newest;	/* number; 0: none yet */
 	unsigned char	 pad1[56];

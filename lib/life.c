@@ -6,6 +6,7 @@
  * an ordinary message.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -116,9 +117,10 @@ ipc__life_pair(struct ipc__life *ends[2])
 	ends[0] = ends[1] = NULL;
 	if ((rc = ipc__life_new(&ends[0], fds[0])) < 0 ||
 	    (rc = ipc__life_new(&ends[1], fds[1])) < 0) {
-		ipc__life_free(ends[0]);
 		if (ends[0] == NULL)
 			close(fds[0]);
+		ipc__life_free(ends[0]);
+		ends[0] = NULL;
 		close(fds[1]);
 	}
 	return rc;
@@ -207,6 +209,33 @@ look_once(struct ipc__life *l, struct ipc__batch *b)
 	return true;
 }
 
+/* No slot is free, so nothing can be received; but what was said behind the
+ * batches can be looked at (without their descriptors). */
+static void
+look_behind(struct ipc__life *l)
+{
+	struct pollfd p = { .fd = l->fd };
+	unsigned char data[IPC__CONTROL_SIZE];
+	unsigned kind, arg;
+	uint32_t value;
+	int offset = 0;
+	ssize_t n;
+
+	/* First, so that what was said before the end is seen with it. */
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLHUP)
+		l->hung = true;
+	while (setsockopt(l->fd, SOL_SOCKET, SO_PEEK_OFF, &offset,
+	    sizeof offset) == 0 && (n = recv(l->fd, data, sizeof data,
+	    MSG_PEEK | MSG_DONTWAIT)) > 0) {
+		if (ipc__control_get(data, (size_t)n, &kind, &arg, &value) &&
+		    kind == IPC__CTL_BYE)
+			l->bye |= (int)arg;
+		offset += (int)n;
+	}
+	offset = -1;
+	setsockopt(l->fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
+}
+
 /* Descriptors that came are kept in a slot; rubbish is closed.  Without a free
  * slot reading stops, so that what a peer can make us hold is bounded. */
 static void
@@ -215,7 +244,14 @@ look_locked(struct ipc__life *l)
 	struct ipc__batch **slot, *b;
 	bool more = true;
 
-	while (more && !l->gone && (slot = batch_slot(l)) != NULL) {
+	while (more && !l->gone) {
+		slot = batch_slot(l);
+		atomic_store_explicit(&l->full, slot == NULL,
+		    memory_order_relaxed);
+		if (slot == NULL) {
+			look_behind(l);
+			return;
+		}
 		if ((b = calloc(1, sizeof *b)) == NULL)
 			return;
 		more = look_once(l, b);
@@ -224,6 +260,13 @@ look_locked(struct ipc__life *l)
 		else
 			batch_free(&b);
 	}
+}
+
+short
+ipc__life_events(struct ipc__life *l)
+{
+	return atomic_load_explicit(&l->full, memory_order_relaxed) ? 0 :
+	    POLLIN;
 }
 
 void
@@ -251,7 +294,7 @@ ipc__life_ended(struct ipc__life *l, int dir)
 	bool yes;
 
 	pthread_mutex_lock(&l->lock);
-	yes = l->gone || (l->bye & dir) != 0;
+	yes = l->gone || l->hung || (l->bye & dir) != 0;
 	pthread_mutex_unlock(&l->lock);
 	return yes;
 }
@@ -289,6 +332,7 @@ ipc__life_take_fds(struct ipc__life *l, uint32_t serial, int *fds, bool *lost)
 		memcpy(fds, l->batch[i]->fds, sizeof(int) * (unsigned)rc);
 		free(l->batch[i]);
 		l->batch[i] = NULL;
+		atomic_store_explicit(&l->full, false, memory_order_relaxed);
 		break;
 	}
 	pthread_mutex_unlock(&l->lock);

@@ -8,6 +8,7 @@
 #define IPC_LIB_LIFE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +29,10 @@ struct ipc__life {
 	unsigned	refs;		/* sides that hold it */
 	pthread_mutex_t	lock;
 	int		bye;		/* directions that the other closed */
-	bool		gone;		/* it hung up */
+	bool		gone;		/* it hung up, and all was read */
+	bool		hung;		/* it hung up */
+	atomic_bool	full;		/* batches wait in the kernel: relaxed,
+					   a hint for what to poll */
 	struct ipc__batch *batch[IPC__LIFE_BATCHES];
 };
 
@@ -41,6 +45,8 @@ void ipc__life_free(struct ipc__life *life);
 void ipc__life_bye(struct ipc__life *life, int dirs);
 /* Reads what has come, without waiting: goodbyes, descriptors, hang-up. */
 void ipc__life_look(struct ipc__life *life);
+/* What to poll it for: with batches that nobody fetches only its hang-up. */
+short ipc__life_events(struct ipc__life *life);
 /* After a look: does the other side send no more?  receive no more? */
 bool ipc__life_ended(struct ipc__life *life, int dir);
 bool ipc__life_said_bye(struct ipc__life *life, int dir);

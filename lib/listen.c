@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #include "listen.h"
+#include "socket.h"
 
 #define GREET_TIME	INT64_C(3000000000)	/* ns until it is dropped */
 #define REST_TIME	INT64_C(100000000)	/* after EMFILE */
 #define CLIENTS_MAX	1024			/* not yet greeted */
 #define ACCEPT_BURST	64			/* taken in one look */
+#define LOOK_ROUNDS	64			/* before the clock is read */
 
 static int
 listen_fd(const struct ipc_listener *l)
@@ -56,13 +58,16 @@ unlink_client(struct ipc_listener *l, struct ipc__client **at)
 	l->count--;
 }
 
+/* In a forked child the clients are still the parent's. */
 static void
 drop_first(struct ipc_listener *l)
 {
+	bool own = l->process == atomic_load(&ipc__process);
 	struct ipc__client *c = l->clients;
 
+	c->watched &= own;
 	unlink_client(l, &l->clients);
-	ipc__client_free(c);
+	ipc__client_free(c, own);
 }
 
 /* All have the same time, so the first in the list is the first to go. */
@@ -119,7 +124,7 @@ step_at(struct ipc_channel **out, struct ipc_listener *l,
 	unlink_client(l, at);
 	if (rc == 1 && (rc = ipc__client_session(out, l, c)) == 0)
 		rc = 1;
-	ipc__client_free(c);
+	ipc__client_free(c, true);
 	return rc;
 }
 
@@ -144,7 +149,8 @@ accept_raw(struct ipc_listener *l, struct ipc__client *c)
 		return rc;
 	}
 	do
-		c->g.fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+		c->g.fd = l->adopted ? ipc__socket_accept_shared(l->fd) :
+		    accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 	while (c->g.fd == -1 && (errno == EINTR || errno == ECONNABORTED));
 	return c->g.fd == -1 ? -errno : 0;
 }
@@ -185,7 +191,7 @@ accept_one(struct ipc_channel **out, struct ipc_listener *l)
 		return rc == 1 ? 1 : 0;
 	if ((rc = watch_client(l, c)) < 0) {
 		unlink_client(l, at);
-		ipc__client_free(c);
+		ipc__client_free(c, true);
 		return rc;
 	}
 	if (l->count > CLIENTS_MAX)
@@ -259,14 +265,14 @@ static int
 look(struct ipc_channel **out, struct ipc_listener *l)
 {
 	struct epoll_event ev[16];
-	int i, n, rc;
+	int i, n, rc, rounds = 0;
 
 	do {
 		n = epoll_wait(l->epoll, ev, 16, 0);
 		for (i = 0; i < n; i++)
 			if ((rc = handle(out, l, ev[i].data.ptr)) != 0)
 				return rc;
-	} while (n == 16);
+	} while (n == 16 && ++rounds < LOOK_ROUNDS);
 	return -EAGAIN;
 }
 
@@ -316,10 +322,8 @@ enter(struct ipc_listener *l)
 	close(l->epoll);
 	close(l->timer);
 	l->epoll = l->timer = -1;
-	while (l->clients != NULL) {
-		l->clients->watched = false;
+	while (l->clients != NULL)
 		drop_first(l);
-	}
 	l->rest = 0;
 	return ipc__listener_set(l);
 }
@@ -327,12 +331,8 @@ enter(struct ipc_listener *l)
 void
 ipc__listener_free(struct ipc_listener *l, bool clean)
 {
-	bool own = l->process == atomic_load(&ipc__process);
-
-	while (l->clients != NULL) {
-		l->clients->watched &= own;
+	while (l->clients != NULL)
 		drop_first(l);
-	}
 	if (l->epoll != -1)
 		close(l->epoll);
 	if (l->timer != -1)
@@ -446,6 +446,7 @@ int
 ipc_accept(struct ipc_channel **ch, struct ipc_listener *l, int timeout)
 {
 	int64_t deadline = -2;
+	bool last = false;	/* it is late: one more look */
 	struct pollfd p;
 	int rc;
 
@@ -464,6 +465,11 @@ ipc_accept(struct ipc_channel **ch, struct ipc_listener *l, int timeout)
 			return ipc__plain(-ETIMEDOUT);
 		if (rc < 0)
 			return rc;
+		/* Clients that come and are dropped are no reason to go on. */
+		if (deadline >= 0 && ipc__now() >= deadline && !last)
+			last = true;
+		else if (last)
+			return ipc__plain(-ETIMEDOUT);
 	}
 	return rc == 1 ? 0 : rc;
 }

@@ -49,7 +49,8 @@ int ipc__client_session(struct ipc_channel **ch, const struct ipc_listener *l,
     struct ipc__client *c);
 /* Asks the kernel who it is. */
 void ipc__client_peer(struct ipc__client *c, const struct ipc_backend *be);
-void ipc__client_free(struct ipc__client *c);
+/* clean: it ends; otherwise another process has it. */
+void ipc__client_free(struct ipc__client *c, bool clean);
 
 /*
  * listen.c

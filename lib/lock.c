@@ -180,10 +180,11 @@ sweep_in(int dir, DIR *d, ipc__told *told, void *user)
 		lock = try_lock(dir, e->d_name, 0);
 		if (lock < 0)
 			continue;
-		remove_and_close(lock, dir, e->d_name);
-		swept++;
-		if (told != NULL)
-			told(e->d_name, user);
+		if (ipc__may_go(told, e->d_name, user)) {
+			remove_and_close(lock, dir, e->d_name);
+			swept++;
+		} else
+			close(lock);
 	}
 	return swept;
 }

@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core.h"
 #include "make.h"
+#include "name.h"
 
 /* Parses, and tries the mechanism itself or those that it chooses from. */
 static int
@@ -45,15 +47,15 @@ check_flags(int flags, int allowed, const char *call)
  */
 
 void
-ipc__link_drop(struct ipc__link *l)
+ipc__link_drop(struct ipc__link *l, bool clean)
 {
 	int i;
 
-	ipc__half_free(l->rx[0], true);
-	ipc__half_free(l->rx[1], true);
+	ipc__half_free(l->rx[0], clean);
+	ipc__half_free(l->rx[1], clean);
 	for (i = 0; i < 2; i++) {
 		if (l->tx[i] != l->rx[i])
-			ipc__half_free(l->tx[i], true);
+			ipc__half_free(l->tx[i], clean);
 		if (l->life[i] != NULL)
 			ipc__life_free(l->life[i]);
 	}
@@ -124,7 +126,7 @@ ipc__link_make(struct ipc__link *l, const struct ipc__address *a, int dir,
 		rc = a->be->traits & IPC__TWOWAY ? two_way_link(l, a, dir) :
 		    half_links(l, a, dir);
 	if (rc < 0)
-		ipc__link_drop(l);
+		ipc__link_drop(l, true);
 	return rc;
 }
 
@@ -242,6 +244,26 @@ struct open_request {
 	int		     flags;
 };
 
+/* No such object; but is a listener met under this name? */
+static int
+not_opened(const struct ipc__address *a, int rc)
+{
+	char path[IPC__PATH_MAX];
+	struct ipc__error saved;
+	struct stat st;
+
+	if (rc != -ENOENT || !(a->be->mechanism.ways & 1 << IPC_WAY_SESSION))
+		return ipc__fail_at(a->text, rc);
+	ipc__error_keep(&saved);
+	if (ipc__meeting_path(a, false, path, sizeof path) == 0 &&
+	    lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		rc = ipc__fail(EPROTOTYPE, "there is no such object, but a "
+		    "meeting point, %s: ipc_connect goes there", path);
+	else
+		ipc__error_restore(&saved);
+	return ipc__fail_at(a->text, rc);
+}
+
 static int
 try_open(struct ipc__address *a, void *arg)
 {
@@ -264,7 +286,7 @@ try_open(struct ipc__address *a, void *arg)
 	h->stream = ch->boundary == IPC_STREAM;
 	if ((rc = ipc__be_open(h, &ch->address, r->flags)) < 0) {
 		free(h);
-		rc = ipc__fail_at(ch->address.text, rc);
+		rc = not_opened(&ch->address, rc);
 		ipc__channel_free(ch, false);
 		return rc;
 	}
@@ -509,7 +531,8 @@ ipc_join(struct ipc_channel **out, struct ipc_channel *receiver,
 
 	if (out == NULL)
 		return ipc__fail(EINVAL, "ipc_join: no place for the channel");
-	if ((rc = check_join(receiver, sender)) < 0)
+	if ((rc = check_join(receiver, sender)) < 0 ||
+	    (rc = ipc__enter(receiver)) < 0 || (rc = ipc__enter(sender)) < 0)
 		return rc;
 	if ((ch = calloc(1, sizeof *ch)) == NULL)
 		return ipc__fail(ENOMEM, "no memory for a channel");

@@ -17,7 +17,7 @@ struct ipc__link {
 /* dir: of end 0.  The halves' references are not counted yet. */
 int ipc__link_make(struct ipc__link *l, const struct ipc__address *a, int dir,
     bool life);
-void ipc__link_drop(struct ipc__link *l);
+void ipc__link_drop(struct ipc__link *l, bool clean);
 /* Gives one end to a channel. */
 void ipc__attach_end(struct ipc_channel *ch, struct ipc__link *l, int end);
 bool ipc__wants_life(const struct ipc_backend *be, int boundary);

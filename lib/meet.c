@@ -115,10 +115,6 @@ ipc_unlink(const char *address)
 
 	if (address == NULL)
 		return ipc__fail(EINVAL, "ipc_unlink: no address");
-	if (ipc_sync_caps(address) & IPC_SYNC_SEM)
-		return ipc_sem_unlink(address);
-	if (ipc_sync_caps(address) & IPC_SYNC_MUTEX)
-		return ipc_mutex_unlink(address);
 	if ((rc = ipc__address_parse(&a, address, IPC_WAY_OPEN)) == -EINVAL ||
 	    rc == -EOPNOTSUPP)
 		rc = ipc__address_parse(&a, address, IPC_WAY_SESSION);

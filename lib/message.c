@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "quick.h"
 
 /*
  * Sending
@@ -23,6 +24,25 @@ no_address(struct ipc_channel *ch, const struct ipc_msg *msg)
 	return ipc__wrong_way(ch, IPC_SEND);
 }
 
+static int
+check_asides(struct ipc_channel *ch, const struct ipc_msg *msg)
+{
+	if (msg->fd_count > IPC_FDS_MAX)
+		return ipc__fail(EINVAL, "%u descriptors exceed the %d of one "
+		    "message", msg->fd_count, IPC_FDS_MAX);
+	if (msg->fd_count > 0 && !(ch->caps & IPC_CAP_FDS))
+		return ipc__fail(EOPNOTSUPP, "%s: descriptors do not travel "
+		    "here", ch->address.text);
+	if (msg->priority > 0 && !(ch->caps & IPC_CAP_PRIORITY))
+		return ipc__fail(EOPNOTSUPP, "%s: has no priorities",
+		    ch->address.text);
+	if (msg->address != NULL && msg->address_size > 0 &&
+	    !(ch->caps & IPC_CAP_ADDRESS))
+		return ipc__fail(EOPNOTSUPP, "%s: has no addresses",
+		    ch->address.text);
+	return 0;
+}
+
 /* data: the pointers are good. */
 static int
 transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
@@ -30,7 +50,7 @@ transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
 {
 	int rc;
 
-	if ((rc = ipc__call_send(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_send(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	if (ipc__unlikely(total > ch->out.limit))
 		rc = ipc__too_long(ch, total);
@@ -39,6 +59,8 @@ transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
 		    ch->address.text);
 	else if (ipc__unlikely(ch->out.reserved))
 		rc = ipc__reserved(ch);
+	else if (msg != NULL && (rc = check_asides(ch, msg)) < 0)
+		;	/* known only once it is connected */
 	else if (ipc__likely(!ch->answers) || (rc = no_address(ch, msg)) == 0)
 		rc = ipc__transmit(ch, iov, count, total, msg, timeout);
 	return (int)ipc__leave_send(ch, rc);
@@ -49,6 +71,9 @@ ipc_send(struct ipc_channel *ch, const void *data, size_t size, int timeout)
 {
 	struct iovec iov = { (void *)data, size };
 
+	if (ipc__likely(ch != NULL && (data != NULL || size == 0) &&
+	    ipc__quick_send(ch, data, size)))
+		return 0;
 	return transmit(ch, &iov, 1, size, data != NULL || size == 0, NULL,
 	    timeout);
 }
@@ -81,25 +106,6 @@ get_msg(struct ipc_msg *to, const struct ipc_msg *from, int flags)
 	return 0;
 }
 
-static int
-check_asides(struct ipc_channel *ch, const struct ipc_msg *msg)
-{
-	if (msg->fd_count > IPC_FDS_MAX)
-		return ipc__fail(EINVAL, "%u descriptors exceed the %d of one "
-		    "message", msg->fd_count, IPC_FDS_MAX);
-	if (msg->fd_count > 0 && !(ch->caps & IPC_CAP_FDS))
-		return ipc__fail(EOPNOTSUPP, "%s: descriptors do not travel "
-		    "here", ch->address.text);
-	if (msg->priority > 0 && !(ch->caps & IPC_CAP_PRIORITY))
-		return ipc__fail(EOPNOTSUPP, "%s: has no priorities",
-		    ch->address.text);
-	if (msg->address != NULL && msg->address_size > 0 &&
-	    !(ch->caps & IPC_CAP_ADDRESS))
-		return ipc__fail(EOPNOTSUPP, "%s: has no addresses",
-		    ch->address.text);
-	return 0;
-}
-
 int
 ipc_sendmsg(struct ipc_channel *ch, const struct ipc_msg *msg, int flags,
     int timeout)
@@ -110,12 +116,21 @@ ipc_sendmsg(struct ipc_channel *ch, const struct ipc_msg *msg, int flags,
 
 	if ((rc = get_msg(&m, msg, flags)) < 0)
 		return rc;
-	if (ch != NULL && ch->greet == NULL &&
-	    (rc = check_asides(ch, &m)) < 0)
-		return rc;
 	total = ipc__iov_size(m.iov, m.iov_count);
 	return transmit(ch, m.iov, m.iov_count, total < 0 ? 0 : (size_t)total,
 	    total >= 0, &m, timeout);
+}
+
+/* What is told only once waits for the next call, behind those that went. */
+static int
+told_later(struct ipc_channel *ch, int dir, int done, ssize_t rc)
+{
+	if (rc == -ECANCELED)
+		ipc__cancel_again(ch, dir);
+	else if (dir == IPC_RECV && ch->in.outlives && ch->in.end == 0 &&
+	    (rc == -EPIPE || rc == -ECONNRESET))
+		ch->in.untold = (int)rc;
+	return done;
 }
 
 /* One after the other: the first may wait for the deadline, and so may the
@@ -127,6 +142,9 @@ send_each(struct ipc_channel *ch, const struct iovec *messages, int count,
 	int64_t deadline = timeout > 0 ? ipc__deadline(timeout) : 0, left;
 	int sent = 0, rc, n;
 
+	if (atomic_load(&ch->out.ready.cancel) &&
+	    (rc = ipc__cancelled(ch, IPC_SEND)) < 0)
+		return rc;
 	while (sent < count) {
 		if ((n = ipc__batch(ch, messages + sent, count - sent)) < 0)
 			return sent > 0 ? sent : n;
@@ -142,8 +160,8 @@ send_each(struct ipc_channel *ch, const struct iovec *messages, int count,
 			rc = ipc__transmit(ch, messages + sent, 1,
 			    messages[sent].iov_len, NULL, timeout);
 		if (rc < 0)
-			return sent > 0 ? sent : deadline && rc == -EAGAIN ?
-			    -ETIMEDOUT : rc;
+			return sent > 0 ? told_later(ch, IPC_SEND, sent, rc) :
+			    deadline && rc == -EAGAIN ? -ETIMEDOUT : rc;
 		sent++;
 	}
 	return sent;
@@ -161,7 +179,7 @@ ipc_sendmany(struct ipc_channel *ch, const struct iovec *messages, int count,
 		if (messages[rc].iov_base == NULL && messages[rc].iov_len > 0)
 			return ipc__fail(EINVAL, "ipc_sendmany: message %d is "
 			    "NULL", rc);
-	if ((rc = ipc__call_send(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_send(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	rc = ch->out.reserved ? ipc__reserved(ch) :
 	    send_each(ch, messages, count, timeout);
@@ -213,11 +231,15 @@ receive_one(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 ssize_t
 ipc_recv(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 {
+	ssize_t n;
 	int rc;
 
 	if (ipc__unlikely(buffer == NULL && size > 0))
 		return ipc__fail(EINVAL, "ipc_recv: no buffer");
-	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
+	if (ipc__likely(ch != NULL) &&
+	    (n = ipc__quick_recv(ch, buffer, size)) >= 0)
+		return n;
+	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	return ipc__leave_recv(ch, receive_one(ch, buffer, size, timeout));
 }
@@ -308,7 +330,7 @@ ipc_recvmsg(struct ipc_channel *ch, struct ipc_msg *msg, int flags,
 		return rc;
 	if ((room = ipc__iov_size(m.iov, m.iov_count)) < 0)
 		return ipc__fail(EINVAL, "ipc_recvmsg: bad iov");
-	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	n = receive_msg(ch, &m, room, timeout);
 	if (n >= 0)
@@ -326,7 +348,11 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 
 	if (count <= 0 || messages == NULL)
 		return ipc__fail(EINVAL, "ipc_recvmany: no room");
-	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
+	for (got = 0; got < count; got++)
+		if (messages[got].iov_base == NULL && messages[got].iov_len > 0)
+			return ipc__fail(EINVAL, "ipc_recvmany: buffer %d is "
+			    "NULL", got);
+	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	for (got = 0; got < count; got++) {
 		n = receive_one(ch, messages[got].iov_base,
@@ -335,5 +361,6 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 			break;
 		messages[got].iov_len = (size_t)n;
 	}
-	return (int)ipc__leave_recv(ch, got > 0 ? got : n);
+	return (int)ipc__leave_recv(ch, got > 0 ? told_later(ch, IPC_RECV, got,
+	    n) : n);
 }

@@ -133,18 +133,21 @@ open_key(key_t key, int dir)
 }
 
 static int
-find_key(const struct ipc__address *a, key_t key, int flags, int dir)
+find_key(const struct ipc__address *a, key_t key, int flags, int dir,
+    bool *made)
 {
 	int i, rc = -ENOENT;
 
 	if (!(flags & IPC_CREATE))
 		return open_key(key, dir);
-	if (flags & IPC_EXCLUSIVE)
-		return make_key(a, key);
-	for (i = 0; i < TRIES && (rc == -ENOENT || rc == -EEXIST); i++) {
-		rc = open_key(key, dir);
-		if (rc == -ENOENT)
-			rc = make_key(a, key);
+	for (i = 0; i < TRIES; i++) {
+		if (!(flags & IPC_EXCLUSIVE) &&
+		    (rc = open_key(key, dir)) != -ENOENT)
+			return rc;
+		rc = make_key(a, key);
+		*made = rc >= 0;
+		if (rc != -EEXIST || flags & IPC_EXCLUSIVE)
+			return rc;
 	}
 	return rc;
 }
@@ -199,7 +202,8 @@ make_name(const struct ipc__address *a, const char *name)
 }
 
 static int
-find_name(const struct ipc__address *a, const char *name, int flags, int dir)
+find_name(const struct ipc__address *a, const char *name, int flags, int dir,
+    bool *made)
 {
 	int lock, rc;
 
@@ -209,29 +213,33 @@ find_name(const struct ipc__address *a, const char *name, int flags, int dir)
 	if (lock < 0)
 		return lock;
 	rc = open_name(name, dir);
-	if (rc == -ENOENT)
+	if (rc == -ENOENT) {
 		rc = make_name(a, name);
-	else if (flags & IPC_EXCLUSIVE && (rc >= 0 || rc == -EACCES))
+		*made = rc >= 0;
+	} else if (flags & IPC_EXCLUSIVE && (rc >= 0 || rc == -EACCES)) {
 		rc = ipc__fail(EEXIST, "there is a queue of this name");
+	}
 	ipc__sysname_unlock(lock, IPC__SYSV_MSG, name);
 	return rc;
 }
 
 int
-ipc__msg_find(const struct ipc__address *a, int flags, int dir, int *id)
+ipc__msg_find(const struct ipc__address *a, int flags, int dir, int *id,
+    bool *made)
 {
 	const char *name = ipc__queue_name(a);
-	key_t key;
+	key_t key = IPC_PRIVATE;
 	int rc;
 
+	*made = false;
 	if (name[0] == '\0')
 		return ipc__fail(EINVAL, "a queue to open needs a name, or a "
 		    "key such as 0x1234");
 	rc = get_key(name, &key);
 	if (rc < 0)
 		return rc;
-	rc = rc == 1 ? find_key(a, key, flags, dir) :
-	    find_name(a, name, flags, dir);
+	rc = rc == 1 ? find_key(a, key, flags, dir, made) :
+	    find_name(a, name, flags, dir, made);
 	if (rc < 0)
 		return rc;
 	*id = rc;
@@ -275,7 +283,7 @@ int
 ipc__msg_unlink(const struct ipc__address *a)
 {
 	const char *name = ipc__queue_name(a);
-	key_t key;
+	key_t key = IPC_PRIVATE;
 	int rc, id;
 
 	rc = get_key(name, &key);
@@ -284,4 +292,21 @@ ipc__msg_unlink(const struct ipc__address *a)
 	else if (rc == 1)
 		rc = (id = msgget(key, 0)) == -1 ? fail_get() : remove_id(id);
 	return rc == -ENOENT ? ipc__queue_missing(a) : rc;
+}
+
+void
+ipc__msg_discard(const struct ipc__address *a, int id)
+{
+	const char *name = ipc__queue_name(a);
+	struct ipc__error before;
+	int lock;
+
+	ipc__error_keep(&before);
+	msgctl(id, IPC_RMID, NULL);
+	lock = ipc__sysname_lock(IPC__SYSV_MSG, name);
+	if (lock >= 0) {
+		ipc__sysname_forget(IPC__SYSV_MSG, name, id);
+		ipc__sysname_unlock(lock, IPC__SYSV_MSG, name);
+	}
+	ipc__error_restore(&before);
 }

@@ -251,16 +251,39 @@ ipc__msg_keep(struct ipc__msg_made *m)
 		close(m->hold[i]);
 }
 
-/* The process at the other end may be another user's, whose note it then is:
- * that one's next sweep finds no queue to it. */
-void
-ipc__msg_end(key_t key, int id)
+/* Where the note is that is held: needs no descriptor, as there may be none
+ * left. */
+static bool
+note_path(int hold, char *path, size_t size)
+{
+	struct stat ours, named;
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", hold);
+	n = readlink(link, path, size - 1);
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	return fstat(hold, &ours) == 0 && lstat(path, &named) == 0 &&
+	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/* Another user's note is not ours to remove: his next sweep finds no queue to
+ * it. */
+static void
+remove_held(int hold, key_t key)
 {
 	char path[IPC__PATH_MAX];
 	struct ipc__error before;
 	int dir;
 
-	msgctl(id, IPC_RMID, NULL);
+	if (note_path(hold, path, sizeof path)) {
+		unlink(path);
+		*strrchr(path, '/') = '\0';
+		rmdir(path);
+		return;
+	}
 	ipc__error_keep(&before);
 	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir >= 0) {
@@ -268,6 +291,14 @@ ipc__msg_end(key_t key, int id)
 		ipc__sysname_close(dir, path);
 	}
 	ipc__error_restore(&before);
+}
+
+void
+ipc__msg_end(int hold, key_t key, int id)
+{
+	msgctl(id, IPC_RMID, NULL);
+	remove_held(hold, key);
+	close(hold);
 }
 
 /* Has it got the name that it was made for?  Negative: not to be known now. */
@@ -291,24 +322,33 @@ is_named(const char *escaped, int id)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* Nobody holds this note.  True: there is no queue to it any more. */
+/* Nobody holds this note.  True: it may go, and with it the queue *doomed, if
+ * that is not -1. */
 static bool
-remove_queue(const struct note *n)
+is_orphan(const struct note *n, int *doomed)
 {
 	struct msqid_ds ds;
 	int id = msgget(n->key, 0), named;
 
+	*doomed = -1;
 	if (id == -1)
 		return errno == ENOENT;
 	/* Somebody else's who came to the same key. */
 	if ((n->id != -1 && n->id != id) || ipc__msg_stat(id, &ds) < 0 ||
-	    ds.msg_perm.cuid != geteuid())
+	    (ds.msg_perm.cuid != geteuid() && ds.msg_perm.uid != geteuid()))
 		return true;
 	named = is_named(n->name, id);
 	if (named != 0)
 		return named == 1;
-	return msgctl(id, IPC_RMID, NULL) == 0 || errno == EIDRM ||
-	    errno == EINVAL;
+	*doomed = id;
+	return true;
+}
+
+static bool
+remove_queue(int id)
+{
+	return id == -1 || msgctl(id, IPC_RMID, NULL) == 0 ||
+	    errno == EIDRM || errno == EINVAL;
 }
 
 static bool
@@ -321,14 +361,32 @@ still_named(int fd, int dir, const char *file)
 	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
+/* Whom to ask about each note (NULL: nobody), and where the notes are. */
+struct asked {
+	const char	*where;
+	ipc__told	*told;
+	void		*user;
+};
+
+static bool
+may_go(const struct asked *asked, const char *file)
+{
+	char path[IPC__PATH_MAX + IPC__NAME_MAX + 2];
+
+	if (asked == NULL)
+		return true;
+	snprintf(path, sizeof path, "%s/%s", asked->where, file);
+	return ipc__may_go(asked->told, path, asked->user);
+}
+
 /* Removes the queue and its note, if nobody holds it. */
 static bool
-sweep_one(int dir, const char *file)
+sweep_one(int dir, const char *file, const struct asked *asked)
 {
 	char right[FILE_SIZE];
 	bool swept = false;
 	struct note n;
-	int fd;
+	int fd, id;
 
 	fd = openat(dir, file, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
 	    O_CLOEXEC);
@@ -337,15 +395,16 @@ sweep_one(int dir, const char *file)
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && still_named(fd, dir, file) &&
 	    read_note(fd, &n)) {
 		file_of(n.key, right);
-		swept = strcmp(file, right) == 0 && remove_queue(&n) &&
+		swept = strcmp(file, right) == 0 && is_orphan(&n, &id) &&
+		    may_go(asked, file) && remove_queue(id) &&
 		    unlinkat(dir, file, 0) == 0;
 	}
 	close(fd);
 	return swept;
 }
 
-void
-ipc__msg_let_go(key_t key)
+static void
+sweep_key(key_t key)
 {
 	char path[IPC__PATH_MAX], file[FILE_SIZE];
 	struct ipc__error before;
@@ -355,28 +414,40 @@ ipc__msg_let_go(key_t key)
 	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir >= 0) {
 		file_of(key, file);
-		sweep_one(dir, file);
+		sweep_one(dir, file, NULL);
 		ipc__sysname_close(dir, path);
 	}
 	ipc__error_restore(&before);
 }
 
-static int
-sweep_in(int dir, DIR *d, const char *where, ipc__told *told, void *user)
+/* Copies of this end share its open file and lock, and the other end has its
+ * own.  So who speaks for all copies of this end asks for the lock with what it
+ * has, and another one with a new open file, after its own is gone. */
+void
+ipc__msg_let_go(int hold, key_t key, bool clean)
 {
-	char path[IPC__PATH_MAX + IPC__NAME_MAX + 2];
+	struct note n;
+	int id;
+
+	if (clean && flock(hold, LOCK_EX | LOCK_NB) == 0 &&
+	    read_note(hold, &n) && n.key == key && is_orphan(&n, &id) &&
+	    remove_queue(id))
+		remove_held(hold, key);
+	close(hold);
+	if (!clean)
+		sweep_key(key);
+}
+
+static int
+sweep_in(int dir, DIR *d, const struct asked *asked)
+{
 	struct dirent *e;
 	int swept = 0;
 
-	while ((e = readdir(d)) != NULL) {
-		if (strncmp(e->d_name, PREFIX, sizeof PREFIX - 1) != 0 ||
-		    !sweep_one(dir, e->d_name))
-			continue;
-		swept++;
-		snprintf(path, sizeof path, "%s/%s", where, e->d_name);
-		if (told != NULL)
-			told(path, user);
-	}
+	while ((e = readdir(d)) != NULL)
+		if (strncmp(e->d_name, PREFIX, sizeof PREFIX - 1) == 0 &&
+		    sweep_one(dir, e->d_name, asked))
+			swept++;
 	return swept;
 }
 
@@ -385,6 +456,7 @@ ipc__msg_sweep(ipc__told *told, void *user)
 {
 	struct ipc__place place = { .path = NULL };
 	char path[IPC__PATH_MAX];
+	struct asked asked = { path, told, user };
 	struct ipc__error before;
 	int dir, swept = 0;
 	DIR *d;
@@ -401,7 +473,7 @@ ipc__msg_sweep(ipc__told *told, void *user)
 	}
 	place.dir = dir;
 	ipc__temp_sweep(&place, UINT_MAX, NULL, NULL);
-	swept = sweep_in(dir, d, path, told, user);
+	swept = sweep_in(dir, d, &asked);
 	closedir(d);
 	rmdir(path);
 	ipc__error_restore(&before);

@@ -39,11 +39,12 @@ int ipc__msg_make(struct ipc__msg_made *m, const char *name);
 /* It has a name of its own now: nobody needs to hold it. */
 void ipc__msg_keep(struct ipc__msg_made *m);
 
-/* Removes the queue of this key, as its receiver has ended, and its note. */
-void ipc__msg_end(key_t key, int id);
+/* Its receiver has ended: removes the queue and its note.  Closes hold. */
+void ipc__msg_end(int hold, key_t key, int id);
 
-/* One holder has gone: removes the queue if that was the last. */
-void ipc__msg_let_go(key_t key);
+/* A holder goes: removes the queue if it was the last.  Closes hold.  clean:
+ * this end has gone with it, whoever else has a copy. */
+void ipc__msg_let_go(int hold, key_t key, bool clean);
 
 /* Removes the queues that nobody holds any more; tells each one's note.
  * Returns how many. */
@@ -53,10 +54,13 @@ int ipc__msg_sweep(ipc__told *told, void *user);
  * msgname.c: what has a name or a key
  */
 
-/* Finds, or makes, what the address names; 0: *id is it.  -ENOENT: there is
- * none (without a text). */
-int ipc__msg_find(const struct ipc__address *a, int flags, int dir, int *id);
+/* Finds, or makes, what the address names; 0: *id is it, *made: it is new.
+ * -ENOENT: there is none (without a text). */
+int ipc__msg_find(const struct ipc__address *a, int flags, int dir, int *id,
+    bool *made);
 int ipc__msg_unlink(const struct ipc__address *a);
+/* What was just made is not to be used after all. */
+void ipc__msg_discard(const struct ipc__address *a, int id);
 
 /* Gives a queue what the address asks for; the capacity is a ceiling. */
 int ipc__msg_shape(int id, const struct ipc__options *o, uint64_t capacity,

@@ -25,8 +25,15 @@ struct ipc__place {
 	size_t		 path_len;
 };
 
-/* Told of each thing that a sweep has removed. */
-typedef void ipc__told(const char *path, void *user);
+/* Told of each thing that a sweep is going to remove; false: it stays, and does
+ * not count. */
+typedef bool ipc__told(const char *path, void *user);
+
+static inline bool
+ipc__may_go(ipc__told *told, const char *path, void *user)
+{
+	return told == NULL || told(path, user);
+}
 
 /*
  * runtime.c: the runtime directory

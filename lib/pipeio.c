@@ -182,8 +182,10 @@ read_shared(struct ipc__pipe *io, int fd, const struct iovec *iov, int count)
 static ssize_t
 io_error(const char *call)
 {
-	if (errno == EAGAIN || errno == EPIPE || errno == EINTR)
+	if (errno == EAGAIN || errno == EPIPE)
 		return -errno;
+	if (errno == EINTR)		/* poll(2) knows whether to wait */
+		return -EAGAIN;
 	return ipc__fail_sys(call);
 }
 

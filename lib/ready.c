@@ -9,7 +9,6 @@
  * was read ahead).  Nothing of this exists before it is needed.
  */
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -84,27 +83,66 @@ ipc__ready_free(struct ipc__ready *r, bool own)
  * What to look at
  */
 
+/* An epoll set takes a descriptor once: a socket may be of both sides. */
+static int
+merge(struct pollfd *fds, int n, const struct pollfd *more, int count)
+{
+	int i, k;
+
+	for (i = 0; i < count; i++) {
+		for (k = 0; k < n && fds[k].fd != more[i].fd; k++)
+			;
+		if (k == n)
+			fds[n++] = more[i];
+		else
+			fds[k].events |= more[i].events;
+	}
+	return n;
+}
+
+/* -EISCONN: another thread has just brought it to its end. */
+static int
+greeting_sources(struct ipc_channel *ch, struct pollfd *fds)
+{
+	int n;
+
+	pthread_mutex_lock(&ch->greeting);
+	n = ch->greet == NULL ? -EISCONN : ipc__greet_sources(ch, fds);
+	pthread_mutex_unlock(&ch->greeting);
+	return n;
+}
+
 int
 ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds)
 {
 	struct ipc__half *h = side_half(ch, dir);
 	struct ipc__life *life = side_life(ch, dir);
-	int n;
+	struct pollfd more[2];
+	int n, m;
 
-	if (ch->greet != NULL)
-		return ipc__greet_sources(ch, fds);
+	if (ipc__unlikely(ch->greet != NULL) &&
+	    (n = greeting_sources(ch, fds)) != -EISCONN)
+		return n;
 	/* Out of turn nothing would be taken; a receive brings the turn. */
 	if (h == NULL || (dir == IPC_SEND && ipc__unlikely(ch->half_duplex) &&
 	    !atomic_load(&ch->turn)))
 		return 0;
+	if (dir == IPC_SEND && ipc__unlikely(ch->out.road_full)) {
+		*fds = (struct pollfd){ life->fd, POLLOUT, 0 };
+		return 1;
+	}
 	if ((n = ipc__be_watch(h, dir, fds)) < 0)
 		return n;
 	if (life != NULL && h->be->traits & IPC__SILENT)
-		fds[n++] = (struct pollfd){ life->fd, POLLIN, 0 };
+		fds[n++] = (struct pollfd){ life->fd, ipc__life_events(life),
+		    0 };
 	/* A turn that could not be brought yet. */
 	if (dir == IPC_RECV && ipc__unlikely(ch->half_duplex) &&
-	    ch->out.half != NULL && ch->out.debt.count > 0)
-		fds[n++] = (struct pollfd){ ch->out.half->fd, POLLOUT, 0 };
+	    ch->out.half != NULL && ch->out.debt.count > 0) {
+		if ((m = ipc__be_watch(ch->out.half, IPC_SEND, more)) < 0)
+			return m;
+		n = merge(fds, n, more, m);
+	}
 	return n;
 }
 
@@ -159,6 +197,24 @@ ipc__cancelled(struct ipc_channel *ch, int dir)
 	return ipc__fail(ECANCELED, "ipc_wake was called");
 }
 
+int
+ipc__bell(struct ipc_channel *ch, int dir)
+{
+	int rc = make_bell(side_ready(ch, dir));
+
+	return rc < 0 ? rc : 0;
+}
+
+/* The mark of a ring that nobody owns: the next update silences it. */
+void
+ipc__kick(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	atomic_store(&r->woken, true);
+	ring(atomic_load(&r->bell));
+}
+
 static void
 wake_side(struct ipc__ready *r)
 {
@@ -168,10 +224,18 @@ wake_side(struct ipc__ready *r)
 }
 
 void
+ipc__cancel_again(struct ipc_channel *ch, int dir)
+{
+	wake_side(side_ready(ch, dir));
+}
+
+void
 ipc_wake(struct ipc_channel *ch)
 {
 	int saved = errno;
 
+	if (ch == NULL)
+		return;
 	wake_side(&ch->in.ready);
 	wake_side(&ch->out.ready);
 	errno = saved;
@@ -229,11 +293,12 @@ int
 ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
-	struct pollfd fds[5];
+	struct pollfd fds[IPC__SOURCES + 1];
 	int rc, n;
 
 	if (dir == IPC_RECV && ch->in.busy)
-		return timed_out(deadline);
+		return (rc = ipc__cancelled(ch, dir)) < 0 ? rc :
+		    timed_out(deadline);
 	if ((rc = make_bell(r)) < 0)
 		return rc;
 	if (r->rung)
@@ -360,7 +425,7 @@ set_sources(struct ipc_channel *ch, int dir)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
 	int rc = 0, i, n;
-	struct pollfd fds[4];
+	struct pollfd fds[IPC__SOURCES];
 
 	if ((n = ipc__sources(ch, dir, fds)) < 0)
 		return n;
@@ -420,6 +485,7 @@ ipc__side_ready(struct ipc_channel *ch, int dir)
 	struct ipc__half *h = side_half(ch, dir);
 
 	return h != NULL && h->be->arm != NULL && ch->greet == NULL &&
+	    !(dir == IPC_SEND && ch->out.road_full) &&
 	    ipc__be_arm(h, dir) != 0;
 }
 
@@ -430,19 +496,21 @@ ready_now(struct ipc_channel *ch, int dir)
 	struct ipc__half *h = side_half(ch, dir);
 	bool cancel = atomic_load(&side_ready(ch, dir)->cancel);
 
+	if (ch->greet != NULL)
+		return cancel || ipc__greet_failed(ch);
 	if (h == NULL)
 		return true;	/* the call will say why not */
 	if (dir == IPC_RECV)
 		return ipc__in_ready(ch) || ipc__turn_ready(ch) ||
 		    ipc__side_ready(ch, dir);
-	return ch->out.end != 0 || ch->out.shut || cancel ||
+	return ch->out.end != 0 || ch->out.shut || cancel || ch->gone ||
 	    ipc__side_ready(ch, dir);
 }
 
 int
 ipc_fd(struct ipc_channel *ch, int direction, short *events)
 {
-	struct pollfd fds[4];
+	struct pollfd fds[IPC__SOURCES];
 	int rc;
 
 	if (ch == NULL || (direction != IPC_RECV && direction != IPC_SEND))
@@ -450,7 +518,9 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 		    "IPC_RECV or IPC_SEND");
 	if (!(ch->dir & direction))
 		return ipc__wrong_way(ch, direction);
-	if ((rc = ipc__enter(ch)) < 0 && rc != -EAGAIN)
+	/* A connection that failed is ready: the next call says why. */
+	if ((rc = ipc__enter(ch)) < 0 && rc != -EAGAIN &&
+	    (ch->greet == NULL || rc == -EOPNOTSUPP))
 		return rc;
 	if (ch->greet == NULL && side_half(ch, direction) != NULL &&
 	    (rc = ipc__be_watch(side_half(ch, direction), direction,
@@ -466,73 +536,4 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 	if (events != NULL)
 		*events = POLLIN;
 	return side_ready(ch, direction)->epoll;
-}
-
-/*
- * ipc_poll
- */
-
-static int
-item_fd(struct ipc_pollitem *item, int dir, struct pollfd *to)
-{
-	int fd;
-
-	if (item->channel == NULL && item->listener == NULL) {
-		*to = (struct pollfd){ item->fd, item->events, 0 };
-		return 0;
-	}
-	fd = item->channel ? ipc_fd(item->channel, dir, NULL) :
-	    ipc_listener_fd(item->listener);
-	*to = (struct pollfd){ fd, POLLIN, 0 };
-	return fd < 0 ? fd : 0;
-}
-
-/* Each item takes two places, for receiving and for sending. */
-static int
-item_begin(struct ipc_pollitem *item, struct pollfd *two)
-{
-	int rc = 0;
-
-	two[0] = two[1] = (struct pollfd){ -1, 0, 0 };
-	item->revents = 0;
-	if (item->channel == NULL || item->events & POLLIN)
-		rc = item_fd(item, IPC_RECV, &two[0]);
-	if (rc == 0 && item->channel != NULL && item->events & POLLOUT)
-		rc = item_fd(item, IPC_SEND, &two[1]);
-	return rc;
-}
-
-static int
-item_end(struct ipc_pollitem *item, const struct pollfd *two)
-{
-	if (item->channel == NULL && item->listener == NULL)
-		item->revents = two[0].revents;
-	else if (two[0].revents)
-		item->revents = POLLIN;
-	if (two[1].revents)
-		item->revents |= POLLOUT;
-	return item->revents != 0;
-}
-
-int
-ipc_poll(struct ipc_pollitem *items, size_t count, int timeout)
-{
-	struct pollfd few[32], *fds = few;
-	int64_t deadline = ipc__deadline(timeout);
-	int rc = 0, ready = 0;
-	size_t i;
-
-	if (count > 0 && items == NULL)
-		return ipc__fail(EINVAL, "ipc_poll: no items");
-	if (count > 16 && (fds = calloc(count, 2 * sizeof *fds)) == NULL)
-		return ipc__fail(ENOMEM, "no memory for %zu items", count);
-	for (i = 0; i < count && rc == 0; i++)
-		rc = item_begin(&items[i], fds + 2 * i);
-	if (rc == 0)
-		rc = ipc__poll_until(fds, (unsigned)(2 * count), deadline);
-	for (i = 0; i < count && rc >= 0; i++)
-		ready += item_end(&items[i], fds + 2 * i);
-	if (fds != few)
-		free(fds);
-	return rc < 0 ? rc : ready;
 }

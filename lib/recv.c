@@ -19,6 +19,12 @@ ipc__fetch(struct ipc_channel *ch)
 {
 	if (ch->in.whole)
 		return 0;
+	if (ipc__unlikely(ch->in.untold)) {
+		int rc = ipc__plain(ch->in.untold);
+
+		ch->in.untold = 0;
+		return rc;
+	}
 	if (ch->in.end)
 		return ipc__plain(ch->in.end);
 	return ch->in.framed ? ipc__fetch_frame(ch) : ipc__fetch_record(ch);
@@ -68,7 +74,7 @@ wait_first(struct ipc_channel *ch, int timeout)
 
 	return in->vain >= VAIN_LOOKS && timeout != 0 &&
 	    ++in->vain % LOOK_AGAIN != 0 && !in->whole && !in->busy &&
-	    !in->end && in->fill == in->pos &&
+	    !in->end && !in->untold && in->fill == in->pos &&
 	    !(in->half->be->traits & IPC__SPINS) && in->half->be->arm == NULL;
 }
 
@@ -119,10 +125,12 @@ keep_part(struct ipc_channel *ch, int rc)
 {
 	int failed;
 
-	if (ch->in.lent && ch->in.len > 0 && ch->in.view == NULL &&
-	    (failed = ipc__take_home(ch, ch->in.len)) < 0)
-		return failed;
-	return rc;
+	if (!ch->in.lent || ch->in.len == 0 || ch->in.view != NULL ||
+	    (failed = ipc__take_home(ch, ch->in.len)) == 0)
+		return rc;
+	/* Half of it would be lost, so all that follows is. */
+	ipc__drop_message(&ch->in);
+	return ch->in.end = failed;
 }
 
 static int
@@ -130,9 +138,10 @@ no_wait(struct ipc_channel *ch)
 {
 	int rc = -EAGAIN;
 
-	if (ch->in.ready.epoll != -1 ||
-	    (ch->in.half->be->traits & IPC__SILENT) || ch->in.busy)
+	if (ch->in.ready.epoll != -1 || ch->in.busy)
 		rc = look_again(ch);
+	else	/* Nobody waits: nothing is to ring. */
+		rc = silent_end(ch);
 	return rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;
 }
 
@@ -263,7 +272,7 @@ ipc__in_ready(const struct ipc_channel *ch)
 {
 	const struct ipc__in *in = &ch->in;
 
-	return in->whole || in->end != 0 || in->busy ||
+	return in->whole || in->end != 0 || in->untold != 0 || in->busy ||
 	    (in->framed && ipc__frame_ahead(in)) ||
 	    atomic_load_explicit(&in->ready.cancel, memory_order_relaxed);
 }
@@ -279,14 +288,12 @@ ipc__in_free(struct ipc__in *in)
 {
 	unsigned i, k;
 
-	if (in->fds != NULL)
-		ipc__close_fds(in);
+	ipc__close_fds(in);
 	for (i = 0; i < IPC__LIFE_BATCHES; i++) {
 		for (k = 0; in->arrived[i] && k < in->arrived[i]->count; k++)
 			close(in->arrived[i]->fds[k]);
 		free(in->arrived[i]);
 	}
-	free(in->fds);
 	free(in->ahead);
 	free(in->own);
 }

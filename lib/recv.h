@@ -8,9 +8,11 @@
 #include "core.h"
 
 #define IPC__AHEAD_SIZE	65536
-/* Frames that carry nothing which one call reads before it looks at its
- * deadline again. */
-#define IPC__IDLE_FRAMES	64
+/* Frames or records that one call takes before it looks at its deadline again,
+ * and how many of them one counts for that brings nothing: whatever the other
+ * side sends, and however fast. */
+#define IPC__FETCH_BUDGET	1024
+#define IPC__IDLE_COST		16
 
 /*
  * assemble.c
@@ -29,7 +31,8 @@ void ipc__drop_message(struct ipc__in *in);
 void ipc__close_fds(struct ipc__in *in);
 /* A buffer beside the message, at least so large. */
 int ipc__need_ahead(struct ipc_channel *ch, size_t size);
-/* One receive, with room for descriptors where they can come. */
+/* One receive, with room for descriptors where they can come.  Errors of the
+ * system tell of the address. */
 ssize_t ipc__pull(struct ipc_channel *ch, const struct iovec *iov, int count,
     struct ipc__aside *aside);
 

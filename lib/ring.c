@@ -21,21 +21,21 @@
  * grows by jumping over what is still unread into memory that was never used.
  *
  * ATOMICS, and what each pairs with:
- *   word	stored with release by the sender after cells and payload, loaded
- *		with acquire by the receiver before it reads those.  It is the
+ *   word	stored with release by the sender after cells and payload,
+ *		loaded with acquire by the receiver before it reads those.  It is the
  *		one store by which records become visible: one, or all of a line
  *		at once.  A line is closed before the first word of the next is
  *		stored, so a word with this lap's tag is never ahead of the
  *		stream.
  *   cell	relaxed: ordered by the word.
  *   pos	stored with release by the receiver after its last read of what
- *		it gives back, loaded with acquire by the sender before it writes
- *		there.
+ *		it gives back, loaded with acquire by the sender before it
+ *		writes there.
  *   jump	relaxed, stored before and read after the word that says JUMP.
  *   sleep	see below.
  *   can, reg	see below.  want: relaxed, stored before sleep.
- *   lines_used, payload_used	relaxed: read only by a sender's successor, which
- *		has taken the sender's lock.
+ *   lines_used, payload_used	relaxed: read only by a sender's successor,
+ *		which has taken the sender's lock.
  *
  * SLEEPING.  The sleeper S stores sleep (odd), executes a full fence, loads the
  * other side's reg, calls membarrier if that is set, and then looks at the ring
@@ -45,12 +45,12 @@
  *   W's is first, S sees the ring's change.  Nobody sleeps unseen.
  *   W omits: only after it registered with the kernel, stored reg, executed one
  *   full fence F, and has seen S's can, which S sets before the first use and
- *   never takes back.  If S's fence comes before F, W sees sleep, which precedes
- *   S's fence.  Else S sees reg and calls membarrier, which puts a full barrier
+ *   never takes back.  If S's fence comes before F, W sees sleep, which
+ *   precedes S's fence.  Else S sees reg and calls membarrier, which puts a full barrier
  *   into W's instruction stream: if that is before W's load of sleep, W sees
  *   sleep, since S stored it before the call; if it is after, W's store of the
- *   ring's change was before the load, so it is before the barrier, and S, which
- *   looks after the call, sees it.
+ *   ring's change was before the load, so it is before the barrier, and S,
+ *   which looks after the call, sees it.
  *   In lasting (opened) rings sides come and go; there nobody omits.
  * W rings the bell first and then moves sleep from the value it saw to the next
  * even one by compare-and-swap: if S has slept anew meanwhile, the swap fails
@@ -63,7 +63,7 @@
  *   word of the next: an empty line, which is where a successor begins.
  *   Between the word and the bell, or the bell and the swap: the receiver may
  *   sleep with the record there, marked asleep; it is woken by the end of the
- *   sender, which the kernel tells it, or by the bell of a successor, and looks.
+ *   sender, which the kernel tells it, or by the bell of a successor.
  *   During growth: memory that is populated but not used yet.
  *   of the receiver before pos is stored: the record is still there, and its
  *   successor gets it (again, if it had been looked at).  After it: it is gone.

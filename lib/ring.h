@@ -54,7 +54,8 @@ struct ipc__ring_head {
 	uint32_t	 record;	/* largest record, bytes */
 	uint32_t	 start;		/* of the payload, in lines */
 	alignas(8) uint64_t bytes;	/* all of it */
-	unsigned char	 pad0[24];
+	unsigned char	 pad0[16];
+	uint64_t	 secret;	/* System V: see sysvshm.c */
 
 	struct ipc__ring_side send;	/* line 1: written by the sender */
 	struct ipc__ring_side recv;	/* line 2: by the receiver */
@@ -146,7 +147,7 @@ struct ipc__ring {
 	unsigned	 denied;	/* no memory: do not ask every time */
 	/* Held back. */
 	bool		 held;		/* the word of line u */
-	bool		 unfenced;	/* payload was written around the cache */
+	bool		 unfenced;	/* payload went around the cache */
 	unsigned	 waiting;
 	struct { struct ipc__ring_line *line; uint64_t word; }
 			 wait[IPC__RING_HELD];

@@ -44,16 +44,17 @@ ring_head_cell(const struct ipc__ring *r)
 static uint64_t
 ring_load_pos(struct ipc__ring *r)
 {
-	uint64_t from, pos, was;
+	uint64_t before, from, pos, was;
 
 	was = ipc__ring_pos(r->tail_u, 0, r->tail_v);
 	if (!ipc__distance_due(&r->distance))
 		return ipc__ring_get(&r->head->pos, memory_order_acquire);
+	before = ipc__copy_clock();
 	from = ipc__copy_clock();
 	pos = ipc__ring_get(&r->head->pos, memory_order_acquire);
-	from = ipc__copy_clock() - from;
 	if ((pos ^ was) >> 33 || (pos ^ was) << 34)
-		ipc__distance_note(&r->distance, from);
+		ipc__distance_note(&r->distance, from - before,
+		    ipc__copy_clock() - from);
 	return pos;
 }
 

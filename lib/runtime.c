@@ -136,13 +136,19 @@ open_in(int dir, const char *name, bool make, const char *path)
 	} while (make && fd == -1 && errno == ENOENT && ++tries < TRIES);
 	if (fd == -1 && errno == ENOENT && !make)
 		return -ENOENT;
-	if (fd == -1)
-		return fail_open(dir, name, path);
+	if (fd == -1) {
+		rc = fail_open(dir, name, path);
+		if (made)
+			unlinkat(dir, name, AT_REMOVEDIR);
+		return rc;
+	}
 	rc = check_dir(fd, path, true);
 	if (rc == 0 && made && fchmod(fd, wanted_mode()) == -1)
 		rc = ipc__fail_path("chmod", path);
 	if (rc == 0)
 		return fd;
+	if (made)
+		unlinkat(dir, name, AT_REMOVEDIR);
 	close(fd);
 	return rc;
 }

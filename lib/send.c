@@ -10,8 +10,6 @@
 #include "send.h"
 
 #define WIRE_IOVS	64
-/* On a mechanism that shows no end by itself, every so many sends. */
-#define LOOK_EVERY	64
 
 /*
  * Descriptors
@@ -40,8 +38,10 @@ send_fds(struct ipc_channel *ch, const struct ipc_msg *msg)
 		return 0;
 	}
 	if ((rc = ipc__life_send_fds(out->life, out->fd_serial, msg->fds,
-	    msg->fd_count)) < 0)
+	    msg->fd_count)) < 0) {
+		out->road_full = rc == -EAGAIN;
 		return ipc__out_answer(ch, rc);
+	}
 	out->fds_gone = true;
 	return ipc__owe(ch, IPC__CTL_FDS, msg->fd_count, out->fd_serial);
 }
@@ -116,6 +116,7 @@ shrink(struct ipc_channel *ch, ssize_t n)
 	    !(ch->caps & IPC_CAP_LARGE))
 		return false;
 	out->piece = record;
+	out->quick = ipc__quick_max(ch);
 	return true;
 }
 
@@ -128,6 +129,7 @@ push(struct ipc_channel *ch, const struct iovec *from, int count,
 	ssize_t n = 0;
 	int rc;
 
+	out->road_full = false;
 	if (ipc__unlikely(out->end || atomic_load_explicit(&ch->gone,
 	    memory_order_relaxed)))
 		return ipc__plain(out->end ? out->end : ch->gone);
@@ -165,7 +167,7 @@ no_room(struct ipc_channel *ch)
 {
 	int rc;
 
-	if ((rc = silent_end(ch)) != -EAGAIN)
+	if ((rc = silent_end(ch)) != -EAGAIN || ch->out.road_full)
 		return rc;
 	rc = ipc__be_arm(ch->out.half, IPC_SEND);
 	return rc < 0 ? ipc__fail_at(ch->address.text, rc) :
@@ -201,8 +203,8 @@ no_wait(struct ipc_channel *ch)
 {
 	int rc = -EAGAIN;
 
-	if (ch->out.half->be->traits & IPC__SILENT || ch->out.ready.epoll != -1)
-		rc = no_room(ch);
+	/* Without an event loop nobody waits, and nothing is to ring. */
+	rc = ch->out.ready.epoll != -1 ? no_room(ch) : silent_end(ch);
 	return rc == 0 || rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;
 }
 
@@ -232,14 +234,15 @@ begin(struct ipc_channel *ch, size_t total)
 		out->owner = pthread_self();
 	if (ipc__unlikely(total > out->half->record))
 		ipc__be_expect(out->half, total);
-	if (ipc__unlikely(out->life != NULL && out->half->be->traits &
-	    IPC__SILENT && ++out->looks % LOOK_EVERY == 0))
+	if (ipc__unlikely(out->life != NULL &&
+	    ++out->looks % IPC__LOOK_EVERY == 0 &&
+	    out->half->be->traits & IPC__SILENT))
 		return silent_end(ch) == -EAGAIN ? 0 : out->end;
 	return 0;
 }
 
-int
-ipc__transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
+static int
+transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
     size_t total, const struct ipc_msg *msg, int timeout)
 {
 	struct ipc__out *out = &ch->out;
@@ -263,6 +266,46 @@ ipc__transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
 	}
 	out->begun = out->begun || out->done > 0 || out->fds_gone;
 	return rc;
+}
+
+/* What is taken whole or not at all must not be cut because it has many
+ * parts. */
+static bool
+goes_whole(const struct ipc_channel *ch, size_t total)
+{
+	const struct ipc__out *out = &ch->out;
+
+	return out->framed ? total + IPC__HEADER <= out->half->atomic :
+	    !(ch->caps & IPC_CAP_LARGE);
+}
+
+static int
+transmit_joined(struct ipc_channel *ch, const struct iovec *iov, int count,
+    size_t total, const struct ipc_msg *msg, int timeout)
+{
+	unsigned char *p = malloc(total ? total : 1);
+	struct iovec one = { p, total };
+	size_t at = 0;
+	int i, rc;
+
+	if (p == NULL)
+		return ipc__fail(ENOMEM, "no memory to put %d parts together",
+		    count);
+	for (i = 0; i < count; at += iov[i++].iov_len)
+		if (iov[i].iov_len > 0)
+			memcpy(p + at, iov[i].iov_base, iov[i].iov_len);
+	rc = transmit(ch, &one, 1, total, msg, timeout);
+	free(p);
+	return rc;
+}
+
+int
+ipc__transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
+    size_t total, const struct ipc_msg *msg, int timeout)
+{
+	if (ipc__unlikely(count > WIRE_IOVS - 2) && goes_whole(ch, total))
+		return transmit_joined(ch, iov, count, total, msg, timeout);
+	return transmit(ch, iov, count, total, msg, timeout);
 }
 
 /*

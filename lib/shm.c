@@ -289,15 +289,18 @@ shm_ready(struct ipc__half *h)
 	return ipc__ring_ready(&s->ring);
 }
 
-static void
+/* true: it was lit. */
+static bool
 shm_put_out(struct ipc__half *h)
 {
 	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
+	ssize_t n;
 
-	while (read(shm_own_bell(h), bytes, sizeof bytes) < 0 &&
-	    errno == EINTR)
-		;
+	do
+		n = read(shm_own_bell(h), bytes, sizeof bytes);
+	while (n < 0 && errno == EINTR);
 	shm_state(h)->lit = false;
+	return n > 0;
 }
 
 /* Puts our bell out, marks us asleep, and looks once more. */
@@ -343,15 +346,13 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 		return 0;
 	if (dir == IPC_SEND && !s->slots && s->ring.held)
 		ipc__shm_publish(h, dir);
-	/* Still asleep.  Of what came before the bell may ring late, when all
-	 * was taken already: that is put out, and what came meanwhile shows. */
+	/* Still asleep: rung if something comes.  If it has been rung this very
+	 * moment, with the mark still to be taken off, it has to be marked anew
+	 * once the bell is out. */
 	if (ipc__ring_asleep(&s->ring)) {
-		if (!shm_ready(h))
-			shm_put_out(h);
-		if (!shm_ready(h))
-			return ipc__shm_hung_up(h);
-	}
-	if (s->ring.nap & 1)
+		if (!shm_put_out(h))
+			return shm_ready(h) || ipc__shm_hung_up(h);
+	} else if (s->ring.nap & 1)
 		s->lit = true;
 	if (!shm_ready(h) && shm_doze(h))
 		/* Hung up it is lit by itself. */

@@ -26,6 +26,9 @@ struct ipc__shm_map {
 	uint64_t	 slot;		/* the longest message of slots */
 	int		 mem;		/* a file descriptor, or -1 */
 	int		 id;		/* of a System V segment, or -1 */
+	bool		 owned;		/* the segment is still to be removed,
+					   by us */
+	bool		 passed;	/* an end went to another process */
 	bool		 sync;		/* on disk before a send returns */
 	_Atomic bool	 mirrored;
 	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the

@@ -87,6 +87,19 @@ ipc__shm_nameless(const struct ipc__address *a, const char *path, int flags)
 	return rc;
 }
 
+/* A socket can not be opened at all. */
+static int
+file_failed(const char *path)
+{
+	struct stat st;
+	int code = errno;
+
+	if (code == ENXIO && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		return ipc__fail(EPROTOTYPE, "%s: this is a socket: a meeting "
+		    "point is for ipc_connect", path);
+	return ipc__fail(code, "%s: open: %s", path, strerror(code));
+}
+
 /* Makes a whole ring and gives it its name; -EEXIST if that is taken. */
 static int
 file_make(const struct ipc__address *a, const char *path)
@@ -172,8 +185,7 @@ file_open(const struct ipc__address *a, const char *path, int flags)
 			if (fd >= 0)
 				return fd;
 			if (errno != ENOENT || !(flags & IPC_CREATE))
-				return ipc__fail(errno, "%s: open: %s", path,
-				    strerror(errno));
+				return file_failed(path);
 		}
 		rc = file_make(a, path);
 		if (rc == -EEXIST && flags & IPC_EXCLUSIVE)
@@ -236,7 +248,7 @@ ipc__shm_unlink_file(const char *path)
 		return lock;
 	rc = fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (rc < 0) {
-		rc = ipc__fail(errno, "%s: open: %s", path, strerror(errno));
+		rc = file_failed(path);
 		goto out;
 	}
 	rc = file_check(fd, path, &st, &found);

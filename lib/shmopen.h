@@ -41,7 +41,8 @@ bool	ipc__shm_hung_up(struct ipc__half *h);
 bool	ipc__shm_over(struct ipc__half *h);
 
 #define IPC__SHM_OPEN_KEYS	(1u << IPC__KEY_CAPACITY | \
-    1u << IPC__KEY_LATEST | 1u << IPC__KEY_MAX_MESSAGE | 1u << IPC__KEY_MODE | 1u << IPC__KEY_UID | 1u << IPC__KEY_GID | \
+    1u << IPC__KEY_LATEST | 1u << IPC__KEY_MAX_MESSAGE | \
+    1u << IPC__KEY_MODE | 1u << IPC__KEY_UID | 1u << IPC__KEY_GID | \
     1u << IPC__KEY_WAIT | 1u << IPC__KEY_END | 1u << IPC__KEY_THREADS)
 #define IPC__SHM_OPEN_CAPS	(IPC_CAP_MESSAGE | IPC_CAP_RELIABLE | \
     IPC_CAP_END | IPC_CAP_DEATH | IPC_CAP_DELIVERS | IPC_CAP_FD | \

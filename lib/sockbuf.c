@@ -25,6 +25,7 @@
 #define STREAM_LARGE	((size_t)1 << 20)
 #define STREAM_SPARE	((size_t)64 << 10)
 #define BARE_LARGE	((size_t)4 << 20)  /* the kernel's largest record */
+#define DISCARDS	16384		   /* records, or reads of 16 KiB */
 #define LEAST		4096		   /* no kernel's buffer is smaller */
 
 static size_t
@@ -277,6 +278,19 @@ ipc__socket_pending(const struct ipc__half *h)
 	    (size_t)unread : 0;
 }
 
+/* A Unix socket shows its sender that nobody receives any more only once there
+ * is room.  Bounded, as on TCP there may come more for ever. */
+void
+ipc__socket_discard(int fd)
+{
+	char away[16384];
+	int i;
+
+	for (i = 0; i < DISCARDS && recv(fd, away, sizeof away,
+	    MSG_DONTWAIT) > 0; i++)
+		;
+}
+
 int
 ipc__socket_shutdown(struct ipc__half *h, int dir)
 {
@@ -285,6 +299,8 @@ ipc__socket_shutdown(struct ipc__half *h, int dir)
 
 	if (shutdown(h->fd, how) < 0 && errno != ENOTCONN)
 		return ipc__fail_sys("shutdown");
+	if (dir & IPC_RECV)
+		ipc__socket_discard(h->fd);
 	return 0;
 }
 

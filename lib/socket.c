@@ -104,8 +104,8 @@ ipc__socket_deafen(int fd, bool deaf)
  * not ours to change: look first, and for the client that somebody else takes
  * meanwhile, do not wait longer than a tick.
  */
-static int
-accept_adopted(int fd)
+int
+ipc__socket_accept_shared(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	struct timeval tick = { .tv_usec = 1 }, before;
@@ -132,7 +132,7 @@ ipc__socket_accept(const struct ipc__half *listener)
 {
 	int fd;
 
-	fd = listener->adopted ? accept_adopted(listener->fd) :
+	fd = listener->adopted ? ipc__socket_accept_shared(listener->fd) :
 	    accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		return fd;

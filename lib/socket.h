@@ -68,6 +68,8 @@ int ipc__socket_pair(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__address *, const struct ipc__socket_kind *);
 int ipc__socket_set(int fd, int level, int option, int value);
 int ipc__socket_get(int fd, int level, int option);
+/* A listening socket whose flags are not ours: never waits; -1 and errno. */
+int ipc__socket_accept_shared(int fd);
 /* One waiting client's descriptor, or -EAGAIN. */
 int ipc__socket_accept(const struct ipc__half *listener);
 /* Nothing gets into this socket's queue while it is deaf. */
@@ -124,6 +126,8 @@ void ipc__socket_stretch(struct ipc__half *, size_t more);
 bool ipc__stream_ends_with(struct ipc__half *, const void *tail, size_t size);
 bool ipc__record_ends_with(struct ipc__half *, const void *tail, size_t size);
 size_t ipc__socket_pending(const struct ipc__half *);
+/* Throws away what has arrived. */
+void ipc__socket_discard(int fd);
 int ipc__socket_shutdown(struct ipc__half *, int dir);
 int ipc__socket_peer(const struct ipc__half *, struct ipc_peer *);
 

@@ -11,11 +11,12 @@
 static ssize_t
 read_records(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 {
+	int64_t deadline = timeout > 0 ? ipc__deadline(timeout) : 0;
 	struct ipc__in *in = &ch->in;
 	size_t n;
 	int rc;
 
-	do {
+	for (;;) {
 		if ((rc = ipc__receive(ch, NULL, 0, timeout)) < 0)
 			return rc == -EPIPE || rc == -ECONNRESET ? 0 : rc;
 		n = in->len - in->off < size ? in->len - in->off : size;
@@ -24,8 +25,17 @@ read_records(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 		in->off += n;
 		if (in->off == in->len)
 			ipc__taken(ch);
-	} while (n == 0 && size > 0);
-	return (ssize_t)n;
+		if (n > 0)
+			return (ssize_t)n;
+		/* Empty records are nothing, however many there are. */
+		if (timeout == 0)
+			return ipc__plain(-EAGAIN);
+		if (timeout < 0)
+			continue;
+		if (ipc__now() >= deadline)
+			return ipc__plain(-ETIMEDOUT);
+		timeout = ipc__left(deadline);
+	}
 }
 
 ssize_t
@@ -37,7 +47,7 @@ ipc_read(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 
 	if (buffer == NULL && size > 0)
 		return ipc__fail(EINVAL, "ipc_read: no buffer");
-	rc = ipc__call_recv(ch, IPC_STREAM, timeout);
+	rc = ipc__call_recv(ch, IPC_STREAM, &timeout);
 	if (rc < 0)
 		return rc == -EPIPE ? 0 : rc;
 	if (size == 0)
@@ -57,7 +67,7 @@ ipc_write(struct ipc_channel *ch, const void *data, size_t size, int timeout)
 
 	if (size > SSIZE_MAX || (data == NULL && size > 0))
 		return ipc__fail(EINVAL, "ipc_write: no data");
-	if ((n = ipc__call_send(ch, IPC_STREAM, timeout)) < 0)
+	if ((n = ipc__call_send(ch, IPC_STREAM, &timeout)) < 0)
 		return n;
 	out = &ch->out;
 	if (size == 0)

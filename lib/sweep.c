@@ -23,16 +23,14 @@ struct relay {
 	void		*user;
 };
 
-static void
+static bool
 relay_name(const char *name, void *user)
 {
 	const struct relay *r = user;
 	char path[IPC__PATH_MAX + IPC__NAME_MAX + 1];
 
-	if (r->told == NULL)
-		return;
 	snprintf(path, sizeof path, "%s%s", r->dir, name);
-	r->told(path, r->user);
+	return ipc__may_go(r->told, path, r->user);
 }
 
 /* Sockets that nobody serves: meeting points, and whatever else there is. */
@@ -43,12 +41,11 @@ sweep_sockets(const struct ipc__place *place, DIR *d, struct relay *relay)
 	int swept = 0;
 
 	while ((e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.' ||
-		    ipc__unix_probe(place, e->d_name) != IPC__SOCKET_STALE ||
-		    ipc__unix_clear(place, e->d_name) != 0)
-			continue;
-		relay_name(e->d_name, relay);
-		swept++;
+		if (e->d_name[0] != '.' &&
+		    ipc__unix_probe(place, e->d_name) == IPC__SOCKET_STALE &&
+		    relay_name(e->d_name, relay) &&
+		    ipc__unix_clear(place, e->d_name) == 0)
+			swept++;
 	}
 	return swept;
 }

@@ -102,12 +102,10 @@ ipc__temp_sweep(const struct ipc__place *place, unsigned most,
 	}
 	ipc__error_keep(&before);
 	for (; most > 0 && (e = readdir(d)) != NULL; most--) {
-		if (!is_leftover(place, e->d_name) ||
-		    unlinkat(place->dir, e->d_name, 0) == -1)
-			continue;
-		swept++;
-		if (told != NULL)
-			told(e->d_name, user);
+		if (is_leftover(place, e->d_name) &&
+		    ipc__may_go(told, e->d_name, user) &&
+		    unlinkat(place->dir, e->d_name, 0) == 0)
+			swept++;
 	}
 	ipc__error_restore(&before);
 	closedir(d);

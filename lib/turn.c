@@ -28,7 +28,7 @@ ipc_turn(struct ipc_channel *ch, int timeout)
 {
 	int rc;
 
-	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, timeout)) < 0)
+	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	return (int)ipc__leave_recv(ch, wait_turn(ch, timeout));
 }
@@ -47,8 +47,7 @@ give_turn(struct ipc_channel *ch)
 	if (ch->out.end)
 		return ch->out.end;
 	atomic_store(&ch->turn, false);
-	/* Without room for it now, whatever waits next brings it. */
-	rc = ipc__owe(ch, IPC__CTL_TURN, 0, 0);
+	rc = ipc__owe_turn(ch);
 	return rc == -EAGAIN ? 0 : rc;
 }
 
@@ -57,7 +56,7 @@ ipc_over(struct ipc_channel *ch)
 {
 	int rc;
 
-	if ((rc = ipc__call_send(ch, IPC_MESSAGE, -1)) < 0)
+	if ((rc = ipc__call_send(ch, IPC_MESSAGE, &(int){ -1 })) < 0)
 		return rc;
 	rc = (int)ipc__leave_send(ch, give_turn(ch));
 	ipc__ready_update(ch, IPC_RECV, ipc__in_ready(ch));

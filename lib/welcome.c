@@ -12,14 +12,19 @@
 #include "listen.h"
 
 void
-ipc__client_free(struct ipc__client *c)
+ipc__client_free(struct ipc__client *c, bool clean)
 {
 	if (c->g.half != NULL)
-		ipc__half_free(c->g.half, true);
+		ipc__half_free(c->g.half, clean);
 	else if (c->g.fd != -1)
 		close(c->g.fd);
 	ipc__greeter_close_fds(&c->g);
-	ipc__link_drop(&c->link);
+	/* What became a session is not here any more. */
+	if (c->link.rx[0] != NULL)
+		c->link.rx[0]->refused = true;
+	if (c->link.tx[0] != NULL)
+		c->link.tx[0]->refused = true;
+	ipc__link_drop(&c->link, clean);
 	ipc__address_free(&c->address);
 	free(c);
 }
@@ -162,7 +167,7 @@ offer_halves(const struct ipc_listener *l, struct ipc__client *c,
 {
 	int rc;
 
-	ipc__link_drop(&c->link);
+	ipc__link_drop(&c->link, true);
 	ipc__address_free(&c->address);
 	rc = ipc__address_as(&c->address, &l->address, ipc__backend(scheme,
 	    strlen(scheme)), IPC_WAY_SESSION);

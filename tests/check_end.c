@@ -90,12 +90,12 @@ START_TEST(closing_with_unread_messages_loses_none_of_ones_own)
 	struct ipc_channel *ch[2];
 
 	ends_of(_i, ch, "", 0);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < AHEAD; i++) {
 		expect(0, ipc_send(ch[1], "unread", 6, SOON));
 		expect(0, ipc_send(ch[0], &i, sizeof i, SOON));
 	}
 	expect(0, ipc_close(ch[0]));
-	for (int i = 0, got; i < 10; i++) {
+	for (int i = 0, got; i < AHEAD; i++) {
 		expect(sizeof got, ipc_recv(ch[1], &got, sizeof got, SOON));
 		expect(i, got);
 	}

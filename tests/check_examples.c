@@ -169,6 +169,92 @@ START_TEST(joined_halves_are_one_channel)
 }
 END_TEST
 
+static const char *const grabbers[] = {
+	"", "unix:", "unixpacket:", "pipe:", "sysvmq:", "posixmq:", "memfd:",
+	"sysvshm:", "posixshm:", "mmap:", "file:", "shm:"
+};
+#define GRABBERS	((int)(sizeof grabbers / sizeof grabbers[0]))
+
+START_TEST(frame_grabber_sees_every_frame)
+{
+	const char *scheme = *grabbers[_i] ? grabbers[_i] : "local:";
+	bool in_place = strstr(scheme, "mem") || strstr(scheme, "shm") ||
+	    strstr(scheme, "mmap") || strstr(scheme, "local");
+	struct program p;
+	char command[64], over[32];
+
+	snprintf(command, sizeof command, "$examples/frame_grabber %s",
+	    grabbers[_i]);
+	program_run(&p, 0, NULL, command);
+	ck_assert_msg(sscanf(p.text, "100 frames, brightness 49.5, "
+	    "over %31[^,], ", over) == 1 && strstr(p.text, in_place ?
+	    ", in place\n" : ", copied\n"), "it printed '%s': %s", p.text,
+	    p.errors);
+	program_free(&p);
+}
+END_TEST
+
+/* Each line has a later measurement, and most were passed by. */
+static void
+assert_values(const char *text)
+{
+	unsigned long number, last = 0, lines = 0;
+	double degrees;
+
+	for (; *text; text = strchr(text, '\n') + 1, lines++) {
+		ck_assert_int_eq(sscanf(text, "measurement %lu: %lf degrees, ",
+		    &number, &degrees), 2);
+		ck_assert_uint_gt(number, last + (lines > 0));
+		ck_assert_double_eq_tol(degrees,
+		    20 + (double)(number % 100) / 10, .051);
+		last = number;
+	}
+	ck_assert_uint_eq(lines, 5);
+}
+
+START_TEST(latest_values_are_always_the_newest)
+{
+	struct program writer, reader[2];
+
+	program_start(&writer, NULL, "exec $examples/latest_values -w "
+	    "'memfd:x?latest=1&at='$dir/s");
+	await_file(in_dir("s"));
+	for (int i = 0; i < 2; i++)
+		program_start(&reader[i], NULL, "exec $examples/latest_values "
+		    "'memfd:x?latest=1&at='$dir/s");
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(program_end(&reader[i]), 0);
+		assert_values(reader[i].text);
+		program_free(&reader[i]);
+	}
+	kill(writer.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&writer), 128 + SIGKILL);
+	program_free(&writer);
+}
+END_TEST
+
+static const char *const queues[] = { "mq", "posixmq", "sysvmq" };
+#define QUEUES	((int)(sizeof queues / sizeof queues[0]))
+
+START_TEST(job_queue_gives_each_job_to_one_worker)
+{
+	struct program p;
+	char command[512], address[64];
+
+	snprintf(address, sizeof address, "%s:%s", queues[_i], getenv("name"));
+	snprintf(command, sizeof command, "q=%s; j=$examples/job_queue; "
+	    "$j $q 'echo b' 'echo c' '!echo a' && $j -w $q && "
+	    "for i in 1 2 3; do $j -w $q >$dir/$i & done; "
+	    "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do $j $q \"echo $i\"; done; "
+	    "wait; sort -n $dir/[1-3] | tr '\\n' ' '", address);
+	program_start(&p, NULL, command);
+	(void)program_end(&p);
+	ck_assert_int_eq(ipc_unlink(address), 0);
+	assert_text(&p, "a\nb\nc\n1 2 3 4 5 6 7 8 9 10 11 12 ");
+	program_free(&p);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -182,5 +268,9 @@ main(void)
 	tcase_add_test(tc, fifo_reader_prints_what_fifo_writers_send);
 	tcase_add_test(tc, pipeline_is_that_of_the_shell);
 	tcase_add_test(tc, joined_halves_are_one_channel);
+	tcase_add_loop_test(tc, frame_grabber_sees_every_frame, 0, GRABBERS);
+	tcase_add_test(tc, latest_values_are_always_the_newest);
+	tcase_add_loop_test(tc, job_queue_gives_each_job_to_one_worker, 0,
+	    QUEUES);
 	return program_run_all(s);
 }

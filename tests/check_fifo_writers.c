@@ -69,6 +69,32 @@ take(struct ipc_channel *ch, uint32_t next[])
 	return s.writer;
 }
 
+/* A socket's name goes with the socket. */
+static void
+put_away(struct ipc_channel *ch, const char *text)
+{
+	expect(0, ipc_close(ch));
+	expect_either(0, here.caps & IPC_CAP_ADDRESS ? -ENOENT : 0,
+	    ipc_unlink(text));
+}
+
+/* Of a journal, say, it is the readers that may be many. */
+static bool
+takes_many_writers(const char *text)
+{
+	struct ipc_channel *a, *b;
+	int rc;
+
+	expect(0, ipc_open(&a, text, IPC_SEND));
+	rc = ipc_open(&b, text, IPC_SEND);
+	if (rc < 0)
+		expect(-EBUSY, rc);
+	else
+		expect(0, ipc_close(b));
+	expect(0, ipc_close(a));
+	return rc == 0;
+}
+
 static pid_t
 writer_start(const char *text, uint32_t writer, uint32_t count)
 {
@@ -80,15 +106,6 @@ writer_start(const char *text, uint32_t writer, uint32_t count)
 	return pid;
 }
 
-/* A socket's name goes with the socket. */
-static void
-put_away(struct ipc_channel *ch, const char *text)
-{
-	expect(0, ipc_close(ch));
-	expect_either(0, here.caps & IPC_CAP_ADDRESS ? -ENOENT : 0,
-	    ipc_unlink(text));
-}
-
 START_TEST(messages_of_many_writers_never_mix)
 {
 	const char *text;
@@ -97,8 +114,12 @@ START_TEST(messages_of_many_writers_never_mix)
 	pid_t pid[WRITERS];
 
 	begin(_i);
-	text = address("");
+	text = address(here.caps & IPC_CAP_END ? "end=0" : "");
 	expect(0, ipc_open(&ch, text, IPC_RECV | IPC_CREATE));
+	if (!takes_many_writers(text)) {
+		put_away(ch, text);
+		return;
+	}
 	for (uint32_t w = 0; w < WRITERS; w++)
 		pid[w] = writer_start(text, w, count);
 	for (uint32_t i = 0; i < count * WRITERS; i++)
@@ -107,8 +128,6 @@ START_TEST(messages_of_many_writers_never_mix)
 		expect(count, next[w]);
 		peer_done(pid[w]);
 	}
-	if (here.caps & IPC_CAP_END)
-		expect(-EPIPE, ipc_recv(ch, buffer, sizeof buffer, SOON));
 	expect(-EAGAIN, ipc_recv(ch, buffer, sizeof buffer, 0));
 	put_away(ch, text);
 }
@@ -122,8 +141,12 @@ START_TEST(a_killed_writer_spoils_nothing_of_the_others)
 	pid_t pid[WRITERS];
 
 	begin(_i);
-	text = address("");
+	text = address(here.caps & IPC_CAP_END ? "end=0" : "");
 	expect(0, ipc_open(&ch, text, IPC_RECV | IPC_CREATE));
+	if (!takes_many_writers(text)) {
+		put_away(ch, text);
+		return;
+	}
 	for (uint32_t w = 1; w < WRITERS; w++)
 		pid[w] = writer_start(text, w, count);
 	pid[0] = writer_start(text, 0, UINT32_MAX);

@@ -170,6 +170,7 @@ START_TEST(a_child_waits_on_its_own_descriptor)
 		expect(0, ipc_close(ch[0]));
 		fd = ipc_fd(ch[1], IPC_RECV, &events);
 		expect_ok(fd);
+		expect(-EAGAIN, ipc_recv(ch[1], buffer, sizeof buffer, 0));
 		expect(0, ready(fd, events, 0));
 		talk(ch[1], "ready");
 		expect_true(ready(fd, events, SOON) != 0);

@@ -2,6 +2,8 @@
 /*
  * Journals as bytes: their form, torn tails, damage, and lies.
  */
+#include <signal.h>
+
 #include "journals.h"
 #include "crc32c.h"
 
@@ -21,9 +23,11 @@ start_of(int i)
 	return at;
 }
 
+/* As a writer that was killed leaves it, without a mark. */
 static void
 three_words(void)
 {
+	static const char no_mark[IPC__JOURNAL_MARK_SIZE];
 	struct ipc_channel *out;
 
 	new_journal();
@@ -31,6 +35,7 @@ three_words(void)
 	for (int i = 0; i < 3; i++)
 		say(out, words[i]);
 	expect(0, ipc_close(out));
+	scribble(IPC__JOURNAL_MARK, no_mark, sizeof no_mark);
 	expect(start_of(3), size_of_journal());
 }
 
@@ -121,7 +126,7 @@ START_TEST(a_tail_torn_at_any_byte_is_cut_off)
 	for (off_t size = HEAD; size <= start_of(3); size++) {
 		three_words();
 		expect_sys(truncate(journal_path, size));
-		for (whole = 0; start_of(whole + 1) <= size && whole < 3;
+		for (whole = 0; whole < 3 && start_of(whole + 1) <= size;
 		    whole++)
 			continue;
 		hear_words(whole);
@@ -289,6 +294,74 @@ START_TEST(control_records_and_pieces_are_damage)
 }
 END_TEST
 
+/* What lies before a mark is not looked at by those who want the end; a mark
+ * of another boot is none, and one that a shorter file has outlived. */
+START_TEST(a_mark_saves_the_way_to_the_end)
+{
+	struct ipc_channel *out, *in;
+
+	new_journal();
+	out = writer("");
+	for (int i = 0; i < 3; i++)
+		say(out, words[i]);
+	expect(0, ipc_close(out));
+	flip_bit(start_of(1), 0);
+	in = reader("follow=end");
+	out = writer("");
+	expect(start_of(3), size_of_journal());
+	say(out, "more");
+	hear(in, "more");
+	expect(0, ipc_close(in));
+	expect(0, ipc_close(out));
+	flip_bit(IPC__JOURNAL_MARK + 8 + 20, 0);
+	expect(-EBADMSG, open_fails("", IPC_SEND));
+	flip_bit(IPC__JOURNAL_MARK + 8 + 20, 0);
+	flip_bit(IPC__JOURNAL_MARK, 0);
+	expect(-EBADMSG, open_fails("", IPC_SEND));
+	flip_bit(IPC__JOURNAL_MARK, 0);
+	expect_sys(truncate(journal_path, size_of_journal() - 1));
+	expect(-EBADMSG, open_fails("", IPC_SEND));
+	flip_bit(start_of(1), 0);
+	out = writer("");
+	expect(start_of(3), size_of_journal());
+	expect(0, ipc_close(out));
+	hear_words(3);
+	remove_journal();
+}
+END_TEST
+
+/* Written now and then, and never by a forked copy that is only closed. */
+START_TEST(a_writer_that_is_killed_has_left_a_mark)
+{
+	static char large[MIB];
+	struct ipc_channel *out;
+	off_t at = HEAD;
+	pid_t pid;
+
+	new_journal();
+	pattern_fill(large, sizeof large, 1);
+	expect_sys(pid = fork());
+	if (pid == 0) {
+		out = writer("");
+		for (int i = 0; i < 6; i++)
+			expect(0, ipc_send(out, large, sizeof large, 0));
+		if (fork() == 0) {
+			ipc_close(out);
+			_exit(0);
+		}
+		wait(NULL);
+		kill(getpid(), SIGKILL);
+	}
+	expect(pid, waitpid(pid, NULL, 0));
+	flip_bit(at, 0);		/* the first is before it */
+	expect(0, ipc_close(writer("")));
+	expect(HEAD + 6 * (REC + MIB), size_of_journal());
+	flip_bit(at + 5 * (REC + MIB), 0);	/* the last behind */
+	expect(-EBADMSG, open_fails("", IPC_SEND));
+	remove_journal();
+}
+END_TEST
+
 START_TEST(what_is_no_journal_is_left_alone)
 {
 	static const char text[] = "somebody's letters, much older than this "
@@ -333,6 +406,8 @@ main(void)
 	    damage_is_told_with_its_place_and_nothing_is_cut_off);
 	tcase_add_test(tc, nothing_is_believed_of_a_length);
 	tcase_add_test(tc, control_records_and_pieces_are_damage);
+	tcase_add_test(tc, a_mark_saves_the_way_to_the_end);
+	tcase_add_test(tc, a_writer_that_is_killed_has_left_a_mark);
 	tcase_add_test(tc, what_is_no_journal_is_left_alone);
 	return suite_close();
 }

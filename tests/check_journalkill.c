@@ -109,16 +109,39 @@ read_on(struct ipc_channel *in, uint64_t n)
 	return n;
 }
 
+/* Sees every tail torn and cut while it reads, and goes on until it has read
+ * as many as it is told. */
+static _Noreturn void
+follow_all(void)
+{
+	struct ipc_channel *in = reader("");
+	uint64_t n = 0, last;
+	ssize_t size;
+
+	do {
+		size = ipc_recv(in, buffer, sizeof buffer, 20);
+		if (size >= 0)
+			expect_message(buffer, size, n++);
+		else
+			expect(-ETIMEDOUT, size);
+		last = atomic_load(&seen->begun);
+	} while (last == 0 || n < last);
+	ipc_close(in);
+	_exit(0);
+}
+
 START_TEST(a_killed_writer_loses_nothing_that_was_sent)
 {
 	struct ipc_channel *in, *follower;
 	uint64_t read = 0, followed = 0, torn = 0;
 	struct stat st;
-	pid_t pid;
+	pid_t pid, other;
 
 	new_journal();
 	shared();
 	expect(0, ipc_open(&follower, journal(""), IPC_RECV | IPC_CREATE));
+	if ((other = forked()) == 0)
+		follow_all();
 	for (int i = 0; i < rounds(ROUNDS); i++) {
 		if ((pid = forked()) == 0)
 			write_until_killed(read);
@@ -137,6 +160,8 @@ START_TEST(a_killed_writer_loses_nothing_that_was_sent)
 		expect(0, ipc_close(in));
 		atomic_store(&seen->done, read);
 	}
+	atomic_store(&seen->begun, read);
+	peer_done(other);
 	in = reader("follow=0");
 	for (uint64_t n = 0; n < read; n++)
 		expect_message(buffer, ipc_recv(in, buffer, sizeof buffer,

@@ -264,11 +264,12 @@ START_TEST(killing_holders_neither_breaks_nor_blocks_it)
 }
 END_TEST
 
-static void
+static bool
 note_path(const char *file, void *text)
 {
 	strlcat(text, file, 1000);
 	strlcat(text, "\n", 1000);
+	return true;
 }
 
 START_TEST(a_sweep_takes_the_locks_of_the_dead_only)

@@ -302,11 +302,12 @@ leave_things(void *unused, int ready)
 		pause();
 }
 
-static void
+static bool
 note(const char *path, void *text)
 {
 	strlcat(text, path + strlen(runtime), 2000);
 	strlcat(text, "\n", 2000);
+	return true;
 }
 
 START_TEST(a_sweep_takes_what_the_dead_left_and_nothing_else)

@@ -445,7 +445,7 @@ START_TEST(higher_priority_comes_first)
 		msg.priority = order[i];
 		expect(0, ipc_sendmsg(out, &msg, 0, SOON));
 	}
-	for (unsigned i = 5; i >= 1; i -= 2) {
+	for (int i = 5; i >= 1; i -= 2) {
 		expect(1, ipc_recvmsg(in, &msg, 0, SOON));
 		expect(i, buffer[0]);
 		expect(i, msg.priority);

@@ -61,11 +61,11 @@ START_TEST(ready_as_long_as_messages_are_left)
 	int fd;
 
 	ends_of(_i, ch, "", 0);
-	for (int i = 0; i < 30; i++)
+	for (int i = 0; i < AHEAD; i++)
 		expect(0, ipc_send(ch[0], buffer, (size_t)i * 7, SOON));
 	expect_ok(ipc_recv(ch[1], buffer, sizeof buffer, SOON));
 	fd = recv_fd(ch[1], &events);
-	for (int i = 1; i < 30; i++) {
+	for (int i = 1; i < AHEAD; i++) {
 		expect_true(ready(fd, events, SOON) != 0);
 		expect(i * 7, ipc_recv(ch[1], buffer, sizeof buffer, 0));
 	}

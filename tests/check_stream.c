@@ -138,6 +138,7 @@ START_TEST(many_bytes_through_a_small_capacity)
 	job_start(&j, job_write_all);
 	for (size_t got = 0; got < TOTAL; got += (size_t)n) {
 		n = ipc_read(ch[1], in + got, TOTAL - got, SOON);
+		expect_ok(n);
 		expect_true(n > 0);
 	}
 	expect(0, job_end(&j));

@@ -118,34 +118,50 @@ costs(int i, void (*prepare)(void *), void (*work)(void *), int most)
 		    most, list);
 }
 
+/* A journal asks for the limit of files, which has a signal of its own, and
+ * rings its reader's bell. */
+static bool
+is_journal(int i)
+{
+	begin(i);
+	return strcmp(here.scheme, "file") == 0;
+}
+
+static int
+to_send(int i)
+{
+	return is_journal(i) ? 3 : kernel_keeps_sigpipe_away() ? 1 : 4;
+}
+
 START_TEST(sending_is_one_call)
 {
-	costs(_i, make, send_one, kernel_keeps_sigpipe_away() ? 1 : 4);
+	costs(_i, make, send_one, to_send(_i));
 }
 END_TEST
 
 START_TEST(ten_messages_are_ten_calls)
 {
-	costs(_i, make, send_ten, kernel_keeps_sigpipe_away() ? 10 : 40);
+	costs(_i, make, send_ten, 10 * to_send(_i));
 }
 END_TEST
 
 START_TEST(receiving_is_at_most_two_calls)
 {
-	costs(_i, make_with_message, recv_one, 2);
+	costs(_i, make_with_message, recv_one, is_journal(_i) ? 3 : 2);
 }
 END_TEST
 
-START_TEST(looking_in_vain_is_at_most_two_calls)
+/* A queue without a descriptor of its own is asked and its bell put out. */
+START_TEST(looking_in_vain_is_a_few_calls)
 {
-	costs(_i, make, recv_none, 2);
+	costs(_i, make, recv_none, 4);
 }
 END_TEST
 
-/* A descriptor that is waited on costs at most what puts it out. */
+/* A descriptor that is waited on costs at most what rings it. */
 START_TEST(a_descriptor_for_event_loops_adds_little)
 {
-	costs(_i, make_with_fd, send_one, kernel_keeps_sigpipe_away() ? 2 : 5);
+	costs(_i, make_with_fd, send_one, to_send(_i) + 3);
 }
 END_TEST
 
@@ -161,7 +177,7 @@ main(void)
 	    IPC_CAP_RELIABLE);
 	for_each_case(tc, receiving_is_at_most_two_calls, TALKS,
 	    IPC_CAP_RELIABLE);
-	for_each_case(tc, looking_in_vain_is_at_most_two_calls, TALKS,
+	for_each_case(tc, looking_in_vain_is_a_few_calls, TALKS,
 	    IPC_CAP_RELIABLE);
 	for_each_case(tc, a_descriptor_for_event_loops_adds_little, TALKS,
 	    IPC_CAP_RELIABLE | IPC_CAP_FD);

@@ -3,7 +3,6 @@
  * The command ipc(1), run as its users run it: from a shell, one process at
  * each end.  ipc bridge has check_bridge.c.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include <ipc/ipc.h>
 
+#include "json.h"
 #include "program.h"
 
 static void
@@ -29,88 +29,10 @@ assert_says(const char *text, const char *word)
 	    text, word);
 }
 
-/*
- * A small reader of JSON, which knows only whether it is JSON.
- */
-
-static const char *json_value(const char *);
-
-static const char *
-json_space(const char *p)
-{
-	while (*p && isspace((unsigned char)*p))
-		p++;
-	return p;
-}
-
-static const char *
-json_string(const char *p)
-{
-	if (*p++ != '"')
-		return NULL;
-	for (; *p != '"'; p++) {
-		if ((unsigned char)*p < 0x20)
-			return NULL;
-		if (*p == '\\' && !strchr("\"\\/bfnrtu", *++p))
-			return NULL;
-	}
-	return p + 1;
-}
-
-/* "[...]" or "{...}" */
-static const char *
-json_list(const char *p, bool named)
-{
-	char close = named ? '}' : ']';
-
-	p = json_space(p + 1);
-	if (*p == close)
-		return p + 1;
-	for (;;) {
-		if (named) {
-			p = json_string(json_space(p));
-			if (!p || *(p = json_space(p)) != ':')
-				return NULL;
-			p++;
-		}
-		p = json_value(p);
-		if (!p)
-			return NULL;
-		p = json_space(p);
-		if (*p == close)
-			return p + 1;
-		if (*p++ != ',')
-			return NULL;
-	}
-}
-
-static const char *
-json_value(const char *p)
-{
-	static const char *const words[] = { "true", "false", "null" };
-	char *end;
-
-	p = json_space(p);
-	if (*p == '[' || *p == '{')
-		return json_list(p, *p == '{');
-	if (*p == '"')
-		return json_string(p);
-	for (size_t i = 0; i < 3; i++)
-		if (!strncmp(p, words[i], strlen(words[i])))
-			return p + strlen(words[i]);
-	if (*p != '-' && !isdigit((unsigned char)*p))
-		return NULL;
-	strtod(p, &end);
-	return end > p ? end : NULL;
-}
-
 static void
 assert_json(const struct program *p)
 {
-	const char *end = json_value(p->text);
-
-	ck_assert_msg(end && !*json_space(end), "this is not JSON: %s",
-	    p->text);
+	ck_assert_msg(is_json(p->text), "this is not JSON: %s", p->text);
 }
 
 /*

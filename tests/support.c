@@ -6,11 +6,14 @@
 #include <dirent.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
+
+#include <ipc/names.h>
 
 #include "support.h"
 
@@ -31,6 +34,7 @@ static int line_count;
 static unsigned char (*ran)[CASES_MAX];	/* shared with the tests' processes */
 static char directory[64];
 static char *before;			/* what was there before the test */
+static bool death;			/* somebody was killed in it */
 static volatile sig_atomic_t storms;
 static struct sigaction storm_old;
 
@@ -67,6 +71,19 @@ void
 skip_loudly(const char *why)
 {
 	fprintf(stderr, "NOT TESTED HERE: %s\n", why);
+}
+
+void
+say_if_alone(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (suite != NULL)
+		return;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
 }
 
 /*
@@ -162,18 +179,26 @@ END_TEST
  * The fixture: nothing may be left of a test
  */
 
+/* What a test that failed left is not this one's. */
 static void
 before_each(void)
 {
+	expect_ok(ipc_gc(NULL, NULL));
 	free(before);
 	before = left_list();
+	death = false;
+}
+
+void
+somebody_died(void)
+{
+	death = true;
 }
 
 /* Ended threads and killed children take a moment to leave the tables. */
 static void
-after_each(void)
+compare(double limit)
 {
-	double limit = now_ms() + 2000;
 	const char *line;
 	char *after;
 
@@ -190,6 +215,14 @@ after_each(void)
 	free(after);
 	free(before);
 	before = NULL;
+}
+
+static void
+after_each(void)
+{
+	if (death)
+		expect_ok(ipc_gc(NULL, NULL));
+	compare(now_ms() + 2000);
 }
 
 TCase *

@@ -43,6 +43,7 @@
 
 #define SOON		5000	/* ms: never met where all is well */
 #define PROMPT		100	/* ms: within which an end is told */
+#define AHEAD		8	/* messages that every mechanism has room for */
 #define KIB		1024
 #define MIB		(1024 * 1024)
 
@@ -93,10 +94,18 @@ void	skip_loudly(const char *why);
 /*
  * Asserting.  Silent and cheap where it holds; safe in threads and children.
  */
+#define fail_with(...) do {						\
+	say_if_alone(__VA_ARGS__);					\
+	ck_abort_msg(__VA_ARGS__);					\
+} while (0)
+/* In a program that was spawned there is no suite that would report it. */
+void	say_if_alone(const char *fmt, ...)
+	    __attribute__((format(printf, 1, 2)));
+
 #define expect(want, call) do {						\
 	long long want_ = (want), got_ = (long long)(call);		\
 	if (got_ != want_)						\
-		ck_abort_msg("%s: %s gives %lld (%s), not %lld (%s): "	\
+		fail_with("%s: %s gives %lld (%s), not %lld (%s): "	\
 		    "%s", where(), #call, got_,				\
 		    ipc_strerror((int)got_), want_,			\
 		    ipc_strerror((int)want_), ipc_errmsg());		\
@@ -105,33 +114,33 @@ void	skip_loudly(const char *why);
 #define expect_ok(call) do {						\
 	long long got_ = (long long)(call);				\
 	if (got_ < 0)							\
-		ck_abort_msg("%s: %s gives %lld (%s): %s", where(), #call,\
+		fail_with("%s: %s gives %lld (%s): %s", where(), #call,\
 		    got_, ipc_strerror((int)got_), ipc_errmsg());	\
 } while (0)
 
 #define expect_error(call) do {						\
 	long long got_ = (long long)(call);				\
 	if (got_ >= 0)							\
-		ck_abort_msg("%s: %s gives %lld where an error is due",	\
+		fail_with("%s: %s gives %lld where an error is due",	\
 		    where(), #call, got_);				\
 } while (0)
 
 #define expect_either(a, b, call) do {					\
 	long long got_ = (long long)(call);				\
 	if (got_ != (a) && got_ != (b))					\
-		ck_abort_msg("%s: %s gives %lld (%s): %s", where(), #call,\
+		fail_with("%s: %s gives %lld (%s): %s", where(), #call,\
 		    got_, ipc_strerror((int)got_), ipc_errmsg());	\
 } while (0)
 
 #define expect_true(what) do {						\
 	if (!(what))							\
-		ck_abort_msg("%s: not so: %s", where(), #what);		\
+		fail_with("%s: not so: %s", where(), #what);		\
 } while (0)
 
 /* A system call of the test itself. */
 #define expect_sys(call) do {						\
 	if ((long long)(call) == -1)					\
-		ck_abort_msg("%s: %s: %s", where(), #call,		\
+		fail_with("%s: %s: %s", where(), #call,		\
 		    strerror(errno));					\
 } while (0)
 
@@ -170,6 +179,8 @@ struct ipc_channel *with_peer(int i, const char *options, int flags,
 	    peer_fn *peer, void *arg, pid_t *pid);
 void	peer_done(pid_t pid);		/* waits; it must have been well */
 void	peer_kill(pid_t pid);		/* SIGKILL, and waits */
+/* Somebody was killed: what it left may lie there until ipc_gc(). */
+void	somebody_died(void);
 void	echo_peer(struct ipc_channel *ch, void *unused);
 
 struct ipc_info info_of(const struct ipc_channel *ch);

@@ -366,6 +366,7 @@ peer_kill(pid_t pid)
 {
 	expect_sys(kill(pid, SIGKILL));
 	reap(pid);
+	somebody_died();
 }
 
 /* Sends back what comes, up to 1 MiB, until the end. */

@@ -287,21 +287,6 @@ write_all(int fd, const void *data, size_t size)
 	return 0;
 }
 
-void
-print_json_string(FILE *out, const char *text)
-{
-	putc('"', out);
-	for (const unsigned char *p = (const void *)text; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			fprintf(out, "\\%c", *p);
-		else if (*p < 0x20)
-			fprintf(out, "\\u%04x", *p);
-		else
-			putc(*p, out);
-	}
-	putc('"', out);
-}
-
 const char *
 native_form(const char *scheme)
 {

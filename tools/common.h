@@ -33,8 +33,9 @@ struct command {
 	int		(*run)(const struct command *, int argc, char *argv[]);
 };
 
-extern const struct command cmd_bridge, cmd_cat, cmd_demo, cmd_lock,
-    cmd_mechanisms, cmd_recv, cmd_sem, cmd_send, cmd_spawn;
+extern const struct command cmd_bridge, cmd_cat, cmd_demo, cmd_doctor, cmd_gc,
+    cmd_list, cmd_lock, cmd_mechanisms, cmd_recv, cmd_rm, cmd_sem, cmd_send,
+    cmd_spawn;
 
 /* How a channel is got, as the options say. */
 enum how { CONNECT, LISTEN, OPEN };
@@ -102,7 +103,11 @@ int catch_signals(const int *signals, void *old);
 /* All of it, with a message where that fails. */
 int write_all(int fd, const void *data, size_t size);
 
+/* A text of anybody's: what is no UTF-8 is taken byte by byte. */
 void print_json_string(FILE *, const char *text);
+/* The same for people, with nothing in it that moves a terminal.  Returns how
+ * many columns it takes, if a character takes one; out may be NULL. */
+size_t print_text(FILE *out, const char *text);
 
 /* The kernel's own direction and boundary under a scheme, such as "simplex
  * stream": what the library makes of it is in ipc_mechanism(). */

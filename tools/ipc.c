@@ -19,6 +19,10 @@ static const struct command *const commands[] = {
 	&cmd_lock,
 	&cmd_sem,
 	&cmd_mechanisms,
+	&cmd_list,
+	&cmd_rm,
+	&cmd_gc,
+	&cmd_doctor,
 	&cmd_demo
 };
 #define COMMANDS	(sizeof commands / sizeof commands[0])

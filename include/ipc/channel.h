@@ -215,8 +215,7 @@ IPC_API int ipc_shutdown(struct ipc_channel *ch, int direction);
 
 /*
  * Removes an opened object's name, or a meeting point where nobody listens
- * (-EBUSY where somebody does).  That of a semaphore or a mutex as well
- * (ipc/sync.h).
+ * (-EBUSY where somebody does).
  */
 IPC_API int ipc_unlink(const char *address);
 

@@ -11,6 +11,7 @@
 #include <ipc/error.h>
 #include <ipc/mechanism.h>
 #include <ipc/channel.h>
+#include <ipc/names.h>
 #include <ipc/region.h>
 #include <ipc/sync.h>
 

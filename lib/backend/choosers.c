@@ -21,7 +21,9 @@ const struct ipc_backend ipc__backend_mq = {
 			[IPC_WAY_PAIR] = IPC__QUEUE_CAPS_PAIR,
 			[IPC_WAY_OPEN] = IPC__QUEUE_CAPS_OPEN,
 			[IPC_WAY_SESSION] = IPC__QUEUE_CAPS_PAIR
-		}
+		},
+		.direction = IPC_SEND,
+		.boundary = IPC_MESSAGE
 	},
 	.keys = {
 		[IPC_WAY_PAIR] = IPC__QUEUE_KEYS_PAIR,

@@ -365,7 +365,8 @@ file_pending(const struct ipc__half *h)
 static void
 file_close(struct ipc__half *h, bool clean)
 {
-	(void)clean;
+	if (h->bare && clean && h->dir == IPC_SEND)
+		ipc__log_stop_writing(log_of(h));
 	if (h->bare)
 		log_close(log_of(h));
 	else

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lane.h"
@@ -58,6 +59,7 @@ struct inproc {
 /* Who listens in this process.  The lock is that of their queues as well. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t list_once = PTHREAD_ONCE_INIT;
+static pthread_cond_t list_room;	/* in the queue of one of them */
 static struct listener *list;
 
 static struct ipc__lane *
@@ -165,15 +167,28 @@ inproc_pair(struct ipc__half *a, struct ipc__half *b,
 /* A fork may happen while another thread holds the lock, and the child has no
  * listeners in any case. */
 static void
+init_room(void)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&list_room, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static void
 forget_list(void)
 {
 	pthread_mutex_init(&list_lock, NULL);
+	init_room();
 	list = NULL;
 }
 
 static void
 watch_forks(void)
 {
+	init_room();
 	pthread_atfork(NULL, NULL, forget_list);
 }
 
@@ -268,6 +283,8 @@ take_first(struct listener *l)
 
 	if (link == NULL)
 		return NULL;
+	if (l->waiting == l->backlog)
+		pthread_cond_broadcast(&list_room);
 	l->first = link->next;
 	if (--l->waiting == 0) {
 		l->last = &l->first;
@@ -321,6 +338,45 @@ enqueue(struct listener *l, uint64_t capacity, struct link **link)
 	return 0;
 }
 
+static struct timespec
+moment(int timeout)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += timeout / 1000;
+	ts.tv_nsec += timeout % 1000 * 1000000L;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_nsec -= 1000000000;
+		ts.tv_sec++;
+	}
+	return ts;
+}
+
+/* A full queue has no descriptor that would show when there is room: waited for
+ * here, as the kernel does for a Unix socket's.  Under the lock. */
+static int
+enqueue_within(const struct ipc__address *a, int timeout, struct link **link)
+{
+	struct timespec until = { 0 };
+	bool late = false;
+	int rc;
+
+	if (timeout > 0)
+		until = moment(timeout);
+	while ((rc = enqueue(find(a->name), a->opt.capacity, link)) ==
+	    -EAGAIN && timeout != 0) {
+		if (timeout < 0)
+			pthread_cond_wait(&list_room, &list_lock);
+		else if (pthread_cond_timedwait(&list_room, &list_lock,
+		    &until) == ETIMEDOUT)
+			late = true;
+		if (late)
+			timeout = 0;	/* one more look */
+	}
+	return rc == -EAGAIN && late ? -ETIMEDOUT : rc;
+}
+
 /* -EAGAIN: the listener's queue is full, as with a Unix socket's. */
 static int
 inproc_connect(struct ipc__half *h, const struct ipc__address *a, int timeout)
@@ -328,10 +384,9 @@ inproc_connect(struct ipc__half *h, const struct ipc__address *a, int timeout)
 	struct link *link = NULL;
 	int rc;
 
-	(void)timeout;
 	pthread_once(&list_once, watch_forks);
 	pthread_mutex_lock(&list_lock);
-	rc = enqueue(find(a->name), a->opt.capacity, &link);
+	rc = enqueue_within(a, timeout, &link);
 	pthread_mutex_unlock(&list_lock);
 	if (rc == 0)
 		attach(h, link, 0);
@@ -368,6 +423,7 @@ listener_end(struct listener *l)
 		continue;
 	if (*p != NULL)
 		*p = l->next;
+	pthread_cond_broadcast(&list_room);
 	pthread_mutex_unlock(&list_lock);
 	/* Nobody finds it any more. */
 	while ((link = take_first(l)) != NULL)

@@ -35,7 +35,6 @@
 #define OPEN_FLAGS	(O_NONBLOCK | O_CLOEXEC)
 #define TRIES		16	/* somebody makes and removes it all the time */
 
-#define MOST_RECORD	(1u << 20) /* that a process may offer us */
 
 struct posixmq {
 	/* One record each: for what does not lie in one piece. */
@@ -189,7 +188,7 @@ posixmq_pair(struct ipc__half *a, struct ipc__half *b,
 {
 	char name[IPC__TEMP_MAX + 2];
 	struct mq_attr attr;
-	int fds[2], rc;
+	int fds[2] = { -1, -1 }, rc;
 
 	ipc__queue_sweep_some();
 	rc = pair_name(address, name, sizeof name);
@@ -248,18 +247,21 @@ create(const struct ipc__address *a, const char *name, int dir)
 
 static int
 open_or_create(const struct ipc__address *a, const char *name, int dir,
-    int flags)
+    int flags, bool *made)
 {
 	int i, rc = -ENOENT;
 
+	*made = false;
 	if (!(flags & IPC_CREATE))
 		return open_existing(name, dir);
-	if (flags & IPC_EXCLUSIVE)
-		return create(a, name, dir);
-	for (i = 0; i < TRIES && (rc == -ENOENT || rc == -EEXIST); i++) {
-		rc = open_existing(name, dir);
-		if (rc == -ENOENT)
-			rc = create(a, name, dir);
+	for (i = 0; i < TRIES; i++) {
+		if (!(flags & IPC_EXCLUSIVE) &&
+		    (rc = open_existing(name, dir)) != -ENOENT)
+			return rc;
+		rc = create(a, name, dir);
+		*made = rc >= 0;
+		if (rc != -EEXIST || flags & IPC_EXCLUSIVE)
+			return rc;
 	}
 	return rc;
 }
@@ -268,22 +270,25 @@ static int
 posixmq_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 {
 	char name[IPC__NAME_MAX + 2];
+	bool made;
 	int rc;
 
 	rc = full_name(a, name, sizeof name);
 	if (rc < 0)
 		return rc;
-	rc = open_or_create(a, name, h->dir, flags);
+	rc = open_or_create(a, name, h->dir, flags, &made);
 	if (rc == -ENOENT)
 		return ipc__queue_missing(a);
 	if (rc < 0)
 		return rc;
 	h->fd = rc;
 	rc = start(h);
-	if (rc < 0) {
-		close(h->fd);
-		h->fd = -1;
-	}
+	if (rc == 0)
+		return 0;
+	if (made)
+		mq_unlink(name);
+	close(h->fd);
+	h->fd = -1;
 	return rc;
 }
 
@@ -320,7 +325,7 @@ check_offer(int fd, int dir)
 		return ipc__fail(EBADMSG, "what was handed over is the wrong "
 		    "end of a queue");
 	if (attr.mq_msgsize < IPC__POSIXMQ_LEAST ||
-	    attr.mq_msgsize > MOST_RECORD)
+	    attr.mq_msgsize > IPC__POSIXMQ_MOST)
 		return ipc__fail(EBADMSG, "what was handed over is a queue of "
 		    "records of %ld bytes", attr.mq_msgsize);
 	return 0;
@@ -431,15 +436,14 @@ struct relay {
 	void		*user;
 };
 
-static void
+static bool
 relay_name(const char *name, void *user)
 {
 	const struct relay *r = user;
 	char path[sizeof MQUEUE_DIR + IPC__NAME_MAX + 1];
 
 	snprintf(path, sizeof path, MQUEUE_DIR "/%s", name);
-	if (r->told != NULL)
-		r->told(path, r->user);
+	return ipc__may_go(r->told, path, r->user);
 }
 
 int

@@ -10,6 +10,7 @@
 #include "address.h"
 
 #define IPC__POSIXMQ_LEAST	128	/* anything of the core's fits */
+#define IPC__POSIXMQ_MOST	(1L << 20) /* that a process may offer us */
 
 /* mq_open failed with errno: says which limit was met, if it was one.  attr:
  * of the queue that was to be made, or NULL. */

@@ -102,6 +102,8 @@ ipc__posixmq_size_pair(const struct ipc__options *o, struct mq_attr *attr)
 		record = SMALL_RECORD;
 	if (record > largest)
 		record = largest;
+	if (record > IPC__POSIXMQ_MOST)
+		record = IPC__POSIXMQ_MOST;
 	while (record > IPC__POSIXMQ_LEAST && record + OVERHEAD > queue_bytes())
 		record /= 2;
 	*attr = (struct mq_attr){ .mq_msgsize = (long)record };

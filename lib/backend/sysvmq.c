@@ -28,6 +28,14 @@
  * A half
  */
 
+static bool
+is_empty(const struct ipc__sysvmq *q)
+{
+	struct msqid_ds ds;
+
+	return msgctl(q->id, IPC_STAT, &ds) == 0 && ds.msg_qnum == 0;
+}
+
 void
 ipc__sysvmq_close(struct ipc__half *h, bool clean)
 {
@@ -40,11 +48,12 @@ ipc__sysvmq_close(struct ipc__half *h, bool clean)
 	free(q->out);
 	if (q->bell == NULL)
 		return;
-	close(q->hold);
-	if (clean && h->dir == IPC_RECV)
-		ipc__msg_end(q->key, q->id);
+	/* A sender that leaves nothing unread takes it along as well: who
+	 * receives hears of the end by the life line. */
+	if (clean && (h->dir == IPC_RECV || is_empty(q)))
+		ipc__msg_end(q->hold, q->key, q->id);
 	else
-		ipc__msg_let_go(q->key);
+		ipc__msg_let_go(q->hold, q->key, clean);
 	ipc__bell_unref(q->bell);
 }
 
@@ -80,19 +89,26 @@ sysvmq_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 {
 	uint64_t record = ipc__queue_limit(IPC__PROC_MSGMAX, 8192), most;
 	struct msqid_ds ds;
+	bool made;
 	int id, rc;
 
 	ipc__queue_sweep_some();
-	rc = ipc__msg_find(a, flags, h->dir, &id);
+	rc = ipc__msg_find(a, flags, h->dir, &id, &made);
 	if (rc == -ENOENT)
 		return ipc__queue_missing(a);
-	if (rc < 0 || (rc = ipc__msg_stat(id, &ds)) < 0)
+	if (rc < 0)
 		return rc;
-	/* It may have been larger when it was filled. */
-	most = ds.__msg_cbytes > ds.msg_qbytes ? ds.__msg_cbytes :
-	    ds.msg_qbytes;
-	return ipc__sysvmq_start(h, id, record < most ? record : most,
-	    ds.msg_qbytes);
+	rc = ipc__msg_stat(id, &ds);
+	if (rc == 0) {
+		/* It may have been larger when it was filled. */
+		most = ds.__msg_cbytes > ds.msg_qbytes ? ds.__msg_cbytes :
+		    ds.msg_qbytes;
+		rc = ipc__sysvmq_start(h, id, record < most ? record : most,
+		    ds.msg_qbytes);
+	}
+	if (rc < 0 && made)
+		ipc__msg_discard(a, id);
+	return rc;
 }
 
 /*
@@ -117,8 +133,8 @@ answer(const struct ipc__half *h, const char *call)
 	if (error == EAGAIN || error == ENOMSG)
 		return -EAGAIN;
 	if (removed(IPC__STATE(h, const struct ipc__sysvmq), error))
-		return h->bare ? ipc__fail(EIDRM, "the queue has been removed") :
-		    -EPIPE;
+		return h->bare ? ipc__fail(EIDRM, "the queue has been removed")
+		    : -EPIPE;
 	if (error == E2BIG && !h->bare)
 		return ipc__fail(EBADMSG, "the other side sent a record of "
 		    "more than %zu bytes", h->record);
@@ -139,11 +155,14 @@ post(struct ipc__half *h, size_t size, int flags)
 
 	if (msgsnd(q->id, q->out, size, flags) == 0) {
 		q->want = 0;
+		q->room -= q->room < size + 1 ? q->room : size + 1;
 		return (ssize_t)size;
 	}
 	n = errno == EINTR ? -EINTR : answer(h, "msgsnd");
-	if (n == -EAGAIN)
+	if (n == -EAGAIN) {
 		q->want = (uint32_t)size + 1;
+		q->room = 0;
+	}
 	return n;
 }
 
@@ -178,14 +197,19 @@ sysvmq_send(struct ipc__half *h, const struct iovec *iov, int count,
 	return n;
 }
 
-static bool
-has_room(const struct ipc__sysvmq *q, size_t size)
+/* Bytes that find room now, where there is any; messages are counted as well.
+ * A queue that is gone has room: the call will tell. */
+static uint64_t
+room(const struct ipc__sysvmq *q)
 {
+	uint64_t taken, size;
 	struct msqid_ds ds;
 
-	return msgctl(q->id, IPC_STAT, &ds) == -1 ||
-	    (ds.__msg_cbytes + size <= ds.msg_qbytes &&
-	    ds.msg_qnum < ds.msg_qbytes);
+	if (msgctl(q->id, IPC_STAT, &ds) == -1)
+		return UINT64_MAX;
+	size = ds.msg_qbytes;
+	taken = ds.__msg_cbytes > ds.msg_qnum ? ds.__msg_cbytes : ds.msg_qnum;
+	return taken < size ? size - taken : 0;
 }
 
 /* A sender sleeps until there is room for what it wants to send. */
@@ -194,7 +218,7 @@ tell_sender(const struct ipc__sysvmq *q)
 {
 	uint32_t want = ipc__bell_wanted(q->bell, IPC__BELL_SEND);
 
-	if (want != 0 && has_room(q, want - 1))
+	if (want != 0 && room(q) >= (want > 1 ? want - 1 : 1))
 		ipc__bell_ring(q->bell, IPC__BELL_SEND);
 }
 
@@ -271,12 +295,27 @@ sysvmq_watch(const struct ipc__half *h, int dir, struct pollfd *fds)
 static int
 arm_recv(struct ipc__sysvmq *q)
 {
-	struct msqid_ds ds;
-
 	ipc__bell_arm(q->bell, IPC__BELL_RECV, 1);
-	if (msgctl(q->id, IPC_STAT, &ds) == 0 && ds.msg_qnum == 0)
+	if (is_empty(q))
 		return 0;
 	ipc__bell_disarm(q->bell, IPC__BELL_RECV);
+	return 1;
+}
+
+/* The only sender knows without asking that there is room for a while. */
+static int
+arm_send(const struct ipc__half *h, struct ipc__sysvmq *q)
+{
+	uint32_t want = q->want != 0 ? q->want : (uint32_t)h->record + 1;
+	uint64_t need = want > 1 ? want - 1 : 1;
+
+	if (q->room >= need)
+		return 1;
+	ipc__bell_arm(q->bell, IPC__BELL_SEND, want);
+	q->room = room(q);
+	if (q->room < need)
+		return 0;
+	ipc__bell_disarm(q->bell, IPC__BELL_SEND);
 	return 1;
 }
 
@@ -284,17 +323,10 @@ static int
 sysvmq_arm(struct ipc__half *h, int dir)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
-	uint32_t want = q->want != 0 ? q->want : (uint32_t)h->record + 1;
 
 	if (q->bell == NULL)
 		return 0;
-	if (dir == IPC_RECV)
-		return arm_recv(q);
-	ipc__bell_arm(q->bell, IPC__BELL_SEND, want);
-	if (!has_room(q, want - 1))
-		return 0;
-	ipc__bell_disarm(q->bell, IPC__BELL_SEND);
-	return 1;
+	return dir == IPC_RECV ? arm_recv(q) : arm_send(h, q);
 }
 
 static void
@@ -357,7 +389,7 @@ const struct ipc_backend ipc__backend_sysvmq = {
 		.direction = IPC_SEND,
 		.boundary = IPC_MESSAGE
 	},
-	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT | IPC__CONFIRM,
+	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT,
 	.size = sizeof(struct ipc__sysvmq),
 	.limit = "kernel.msgmax",
 	.keys = {

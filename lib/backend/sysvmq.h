@@ -19,6 +19,7 @@ struct ipc__sysvmq {
 	int		 id;
 	struct ipc__letter	*in, *out;
 	uint32_t	 want;		/* bytes that found no room, and 1 */
+	uint64_t	 room;		/* private: so much there is at least */
 	/* wait=block: what it has already received (its type; it is empty), or
 	 * sent. */
 	long		 kept;

@@ -2,7 +2,9 @@
 /*
  * Private System V queues: made for pairs and sessions, and handed over.
  */
+#include <sys/stat.h>
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -12,8 +14,9 @@
 #define PIECES		4	/* of a private queue */
 #define LEAST_RECORD	128	/* anything of the core's fits */
 #define MOST_RECORD	(1u << 20) /* that a process may offer us */
-#define TICKET_SIZE	20
+#define TICKET_SIZE	24
 #define TICKET_FDS	4
+#define GONE		(-1)	/* no queue has this id */
 
 /* Bytes of a private queue, and of a record in it. */
 static int
@@ -86,11 +89,12 @@ start_both(struct ipc__half *a, struct ipc__half *b,
 static int
 check_free(const struct ipc__address *a)
 {
+	bool made;
 	int id, rc;
 
 	if (a->name[0] == '\0')
 		return 0;
-	rc = ipc__msg_find(a, 0, IPC_RECV, &id);
+	rc = ipc__msg_find(a, 0, IPC_RECV, &id, &made);
 	if (rc == 0 || rc == -EACCES)
 		return ipc__fail(EEXIST, "there is a queue of this name");
 	return rc == -ENOENT ? 0 : rc;
@@ -119,8 +123,7 @@ ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
 	if (rc == 0)
 		rc = start_both(a, b, &m, bell, record, capacity);
 	if (rc < 0) {
-		ipc__msg_end(m.key, m.id);
-		close(m.hold[0]);
+		ipc__msg_end(m.hold[0], m.key, m.id);
 		close(m.hold[1]);
 	}
 	ipc__bell_unref(bell);
@@ -130,6 +133,15 @@ ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
 /*
  * Halves for elsewhere, and from there
  */
+
+/* Ids mean something in one IPC namespace only.  0: not known. */
+static uint32_t
+namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/ipc", &st) == 0 ? (uint32_t)st.st_ino : 0;
+}
 
 int
 ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
@@ -149,6 +161,7 @@ ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
 	ipc__put32(p + 8, (uint32_t)ds.msg_perm.cuid);
 	ipc__put32(p + 12, (uint32_t)ds.msg_perm.mode & 0777);
 	ipc__put32(p + 16, (uint32_t)h->record);
+	ipc__put32(p + 20, namespace());
 	t->size += TICKET_SIZE;
 	t->fds[t->fd_count++] = q->hold;
 	t->fds[t->fd_count++] = q->bell->mem;
@@ -158,14 +171,21 @@ ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
 }
 
 /* Whoever offers a queue must not lead us to somebody else's: it is one that
- * was made as he says, for us, and that nobody has used from our end. */
+ * was made as he says, for us, and that nobody has used from our end.  One that
+ * is gone was closed by him already, and its number is not to be trusted. */
 static int
-check_offer(const unsigned char *p, int dir, struct msqid_ds *ds)
+check_queue(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
 {
-	uint32_t record = ipc__get32(p + 16);
 	uid_t us = geteuid();
-	int rc = ipc__msg_stat((int)ipc__get32(p), ds);
+	int rc;
 
+	*id = (int)ipc__get32(p);
+	rc = ipc__msg_stat(*id, ds);
+	if (rc == -EIDRM) {
+		memset(ds, 0, sizeof *ds);
+		*id = GONE;
+		return 0;
+	}
 	if (rc < 0)
 		return rc;
 	if ((uint32_t)ds->msg_perm.__key != ipc__get32(p + 4) ||
@@ -177,10 +197,22 @@ check_offer(const unsigned char *p, int dir, struct msqid_ds *ds)
 	    (dir == IPC_RECV ? ds->msg_lrpid : ds->msg_lspid) != 0)
 		return ipc__fail(EBADMSG, "the queue that was handed over is "
 		    "not the one that was promised");
+	return 0;
+}
+
+static int
+check_offer(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
+{
+	uint32_t record = ipc__get32(p + 16), theirs = ipc__get32(p + 20);
+	uint32_t ours = namespace();
+
 	if (record < LEAST_RECORD || record > MOST_RECORD)
 		return ipc__fail(EBADMSG, "what was handed over is a queue of "
 		    "records of %u bytes", record);
-	return 0;
+	if (theirs != 0 && ours != 0 && theirs != ours)
+		return ipc__fail(EOPNOTSUPP, "the other side is in another "
+		    "IPC namespace, and so are its queues");
+	return check_queue(p, dir, id, ds);
 }
 
 int
@@ -188,15 +220,15 @@ ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
 	const unsigned char *p = t->bytes + t->next;
-	struct msqid_ds ds;
-	int i, rc, *fds = t->fds + t->fd_next;
+	struct msqid_ds ds = { .msg_qbytes = 0 };
+	int i, rc, id = GONE, *fds = t->fds + t->fd_next;
 
 	if (t->size - t->next < TICKET_SIZE ||
 	    t->fd_count - t->fd_next < TICKET_FDS)
 		return ipc__fail(EBADMSG, "a part of what was to be handed "
 		    "over is missing");
-	if ((rc = check_offer(p, h->dir, &ds)) < 0 ||
-	    (rc = ipc__sysvmq_start(h, (int)ipc__get32(p), ipc__get32(p + 16),
+	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0 ||
+	    (rc = ipc__sysvmq_start(h, id, ipc__get32(p + 16),
 	    ds.msg_qbytes)) < 0)
 		return rc;
 	rc = ipc__bell_join(&q->bell, fds[1], fds + 2);
@@ -204,7 +236,7 @@ ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
 		ipc__sysvmq_close(h, false);
 		return rc;
 	}
-	q->key = ds.msg_perm.__key;
+	q->key = (key_t)ipc__get32(p + 4);
 	q->hold = fds[0];
 	for (i = 0; i < TICKET_FDS; i++)
 		fds[i] = -1;

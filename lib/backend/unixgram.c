@@ -336,6 +336,8 @@ gram_shutdown(struct ipc__half *h, int dir)
 	if (dir & IPC_RECV && shutdown(h->fd, SHUT_RD) < 0 &&
 	    errno != ENOTCONN)
 		rc = ipc__fail_sys("shutdown");
+	if (dir & IPC_RECV)
+		ipc__socket_discard(h->fd);
 	return rc;
 }
 
