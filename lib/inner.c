@@ -95,17 +95,21 @@ check(const struct ipc__inner *in, uint64_t state, enum ipc__inner_kind kind,
 	return 0;
 }
 
-static int
-place(struct ipc__inner **in, struct ipc_region *r, size_t offset)
+/* NULL, with a text: there is no such place. */
+static struct ipc__inner *
+place(struct ipc_region *r, size_t offset)
 {
 	if (r == NULL || offset % ALIGNMENT != 0 || r->size < IPC_SYNC_SPACE ||
-	    offset > r->size - IPC_SYNC_SPACE)
-		return ipc__fail(EINVAL, "it wants a region with %d bytes at a "
+	    offset > r->size - IPC_SYNC_SPACE) {
+		(void)ipc__fail(EINVAL, "it wants a region with %d bytes at a "
 		    "multiple of %d", IPC_SYNC_SPACE, ALIGNMENT);
-	if (r->readonly)
-		return ipc__fail(EINVAL, "the region is for reading only");
-	*in = (struct ipc__inner *)(void *)((char *)r->data + offset);
-	return 0;
+		return NULL;
+	}
+	if (r->readonly) {
+		(void)ipc__fail(EINVAL, "the region is for reading only");
+		return NULL;
+	}
+	return (struct ipc__inner *)(void *)((char *)r->data + offset);
 }
 
 int
@@ -113,12 +117,12 @@ ipc__inner_open(struct ipc__inner **out, struct ipc_region *r, size_t offset,
     int flags, enum ipc__inner_kind kind, int (*init)(struct ipc__inner *,
     unsigned value), unsigned value)
 {
-	struct ipc__inner *in = NULL;
+	struct ipc__inner *in = place(r, offset);
 	uint64_t state, mine;
 	int rc;
 
-	if ((rc = place(&in, r, offset)) < 0)
-		return rc;
+	if (in == NULL)
+		return -EINVAL;
 	mine = pack(getpid(), ipc__start_time(getpid()));
 	do {
 		rc = await(in, &state);

@@ -102,7 +102,7 @@ ipc_mutex_init_in(struct ipc_mutex **out, struct ipc_region *r, size_t offset,
 	rc = m->text == NULL ? ipc__fail_sys("strdup") :
 	    ipc__inner_open(&in, r, offset, flags, IPC__INNER_MUTEX,
 	    inner_init, (unsigned)flags);
-	if (rc == 0) {
+	if (rc == 0 && in != NULL) {
 		m->shared = &in->u.mutex;
 		m->recursive = in->flags & IPC_MUTEX_RECURSIVE;
 		rc = ipc__mutex_enlist(m);

@@ -78,18 +78,18 @@ check_flags(int flags)
 	return ipc__sync_flags(flags, IPC_RECV | IPC_SEND);
 }
 
-static int
-region_new(struct ipc_region **out, int flags)
+static struct ipc_region *
+region_new(int flags)
 {
-	struct ipc_region *r;
+	struct ipc_region *r = calloc(1, sizeof *r);
 
-	r = calloc(1, sizeof *r);
-	if (r == NULL)
-		return ipc__fail_sys("calloc");
+	if (r == NULL) {
+		(void)ipc__fail_sys("calloc");
+		return NULL;
+	}
 	r->fd = -1;
 	r->readonly = (flags & (IPC_RECV | IPC_SEND)) == IPC_RECV;
-	*out = r;
-	return 0;
+	return r;
 }
 
 int
@@ -106,9 +106,9 @@ ipc_region_open(struct ipc_region **out, const char *address, int flags)
 	if (rc < 0)
 		return rc;
 	rc = check_flags(flags);
-	if (rc == 0)
-		rc = region_new(&r, flags);
-	if (rc == 0)
+	if (rc == 0 && (r = region_new(flags)) == NULL)
+		rc = -ENOMEM;
+	if (r != NULL)
 		rc = open_by_scheme(r, &a, flags);
 	ipc__address_free(&a);
 	if (rc < 0) {
@@ -122,15 +122,15 @@ ipc_region_open(struct ipc_region **out, const char *address, int flags)
 int
 ipc_region_adopt(struct ipc_region **out, int fd, size_t size, int flags)
 {
-	struct ipc_region *r = NULL;
+	struct ipc_region *r;
 	int rc;
 
 	if (out == NULL || flags & ~(IPC_RECV | IPC_SEND))
 		return ipc__fail(EINVAL, "ipc_region_adopt: a descriptor, and "
 		    "IPC_RECV at most");
-	rc = region_new(&r, flags);
-	if (rc < 0)
-		return rc;
+	r = region_new(flags);
+	if (r == NULL)
+		return -ENOMEM;
 	r->fd = fd;
 	rc = ipc__region_map(r, size, false);
 	if (rc < 0) {

@@ -29,11 +29,11 @@ struct row {
 
 #define ROW(name, takes, more)						\
 	.be = {								\
-		.mechanism = { .scheme = name,				\
+		.mechanism = { .scheme = (name),				\
 		    .ways = 1 << IPC_WAY_OPEN | 1 << IPC_WAY_PAIR },	\
-		.traits = more,						\
-		.keys = { [IPC_WAY_OPEN] = takes,			\
-		    [IPC_WAY_PAIR] = takes }				\
+		.traits = (more),					\
+		.keys = { [IPC_WAY_OPEN] = (takes),		\
+		    [IPC_WAY_PAIR] = (takes) }				\
 	}
 
 static const struct row rows[IPC__SYNC_SCHEMES] = {
@@ -148,8 +148,8 @@ ipc__sync_parse(struct ipc__address *a, const char *text,
 	static const char *const nouns[IPC__SYNC_WHATS] = {
 		[IPC__SYNC_SEM] = "semaphore (sem:, posixsem:, sysvsem:)",
 		[IPC__SYNC_MUTEX] = "mutex (mutex:, sysvmutex:, filelock:)",
-		[IPC__SYNC_REGION] = "region (shm:, posixshm:, sysvshm:, "
-		    "memfd:, mmap:)"
+		[IPC__SYNC_REGION] = ("region (shm:, posixshm:, sysvshm:, "
+		    "memfd:, mmap:)")
 	};
 	int rc;
 

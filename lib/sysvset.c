@@ -71,7 +71,7 @@ ipc__sysv_key(const char *dir, const char *kind, const char *name, unsigned i)
 static int
 set_own(int id, const struct ipc__address *a)
 {
-	struct semid_ds ds;
+	struct semid_ds ds = { .sem_nsems = 0 };
 	union semun arg = { .buf = &ds };
 
 	if (semctl(id, 0, IPC_STAT, arg) == -1)
@@ -91,11 +91,12 @@ set_own(int id, const struct ipc__address *a)
 static bool
 set_left(int id, int count)
 {
-	struct semid_ds ds;
+	struct semid_ds ds = { .sem_nsems = 0 };
 	union semun arg = { .buf = &ds };
 
-	return semctl(id, 0, IPC_STAT, arg) == 0 && ds.sem_nsems == (unsigned)count &&
-	    ds.sem_otime == 0 && ds.sem_perm.cuid == geteuid();
+	return semctl(id, 0, IPC_STAT, arg) == 0 &&
+	    ds.sem_nsems == (unsigned)count && ds.sem_otime == 0 &&
+	    ds.sem_perm.cuid == geteuid();
 }
 
 static int
@@ -111,7 +112,8 @@ set_make_named(const struct ipc__sysvset *set)
 		return rc;
 	for (unsigned i = 0; id == -1 && i < TRIES; i++) {
 		key = ipc__sysv_key(dir, "/sem-", set->name, i);
-		id = semget(key, set->count, IPC_CREAT | IPC_EXCL | 0600);
+		id = semget(key, set->count,
+		    IPC_CREAT | IPC_EXCL | 0600);
 		if (id == -1 && errno != EEXIST)
 			return ipc__sysvset_fail("semget");
 		if (id == -1)
@@ -152,7 +154,7 @@ set_begin(int id, unsigned value)
 static bool
 set_half_made(int id)
 {
-	struct semid_ds ds;
+	struct semid_ds ds = { .sem_nsems = 0 };
 	union semun arg = { .buf = &ds };
 
 	return semctl(id, 0, IPC_STAT, arg) == 0 && ds.sem_otime == 0 &&
@@ -183,7 +185,7 @@ static int
 set_find_named(const struct ipc__sysvset *set)
 {
 	struct ipc__sysname found;
-	struct semid_ds ds;
+	struct semid_ds ds = { .sem_nsems = 0 };
 	union semun arg = { .buf = &ds };
 	int rc = ipc__sysname_find(IPC__SYSV_SEM, set->name, &found);
 

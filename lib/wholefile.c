@@ -57,7 +57,7 @@ ipc__whole_file(const struct ipc__address *a, const char *path,
     int (*fill)(int fd, const struct ipc__address *))
 {
 	char temp[IPC__TEMP_MAX];
-	struct ipc__place place;
+	struct ipc__place place = { .dir = -1 };
 	const char *name;
 	int fd, rc = open_place(path, &place, &name);
 

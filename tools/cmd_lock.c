@@ -90,8 +90,8 @@ const struct command cmd_lock = {
 	.summary = "Runs a program while it holds a mutex",
 	.help =
 	    "The address is mutex:NAME, sysvmutex:NAME or filelock:/PATH, and\n"
-	    "is made if it is missing.  If the last owner died with the lock,\n"
-	    "that is said and the program runs.  If the program fails, so does\n"
+	    "is made if it is missing.  If the last owner died with it, that\n"
+	    "is said and the program runs.  If the program fails, so does\n"
 	    "this command.\n\n"
 	    "  -t ms  waits no longer than so many milliseconds\n",
 	.run = run
