@@ -78,10 +78,10 @@ START_TEST(a_semaphore_in_a_region_is_shared)
 	ck_assert_int_eq(ipc_sem_wait(s, 0), -EAGAIN);
 	ck_assert_int_eq(ipc_sem_wait(s, 1), -ETIMEDOUT);
 	fine(ipc_sem_wait(s, SOON));
+	ck_assert_int_eq(wait_for(pid), 0);
 	fine(ipc_sem_value(b, &value));
 	ck_assert_uint_eq(value, 1);
 	ck_assert_int_eq(ipc_sem_fd(s), -EOPNOTSUPP);
-	ck_assert_int_eq(wait_for(pid), 0);
 	fine(ipc_sem_close(b));
 	fine(ipc_sem_close(s));
 }
