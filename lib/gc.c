@@ -21,7 +21,6 @@
 #include "error.h"
 #include "name.h"
 #include "queue.h"
-#include "shmkey.h"
 #include "sysname.h"
 
 #define SHM_DIR		"/dev/shm/"
@@ -102,6 +101,21 @@ state_of(int kind, int id, struct state *s)
 	default:
 		return sem_state(id, s);
 	}
+}
+
+/* What can not be looked at counts as there. */
+static int
+sysv_find(int kind, key_t key)
+{
+	int id;
+
+	if (kind == IPC__SYSV_MSG)
+		id = msgget(key, 0);
+	else if (kind == IPC__SYSV_SHM)
+		id = shmget(key, 0, 0);
+	else
+		id = semget(key, 0, 0);
+	return id == -1 && errno != ENOENT ? INT_MAX : id;
 }
 
 static bool
@@ -246,6 +260,7 @@ static int
 sweep_notes(struct collection *c)
 {
 	const struct ipc__sysname_sweeper by = {
+		.find = sysv_find,
 		.gone = sysv_gone,
 		.held = sysv_held,
 		.remove = sysv_remove,
@@ -253,7 +268,6 @@ sweep_notes(struct collection *c)
 		.user = c
 	};
 
-	ipc__shmkey_sweep(decide, c);
 	return ipc__sysname_sweep(&by);
 }
 

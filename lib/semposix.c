@@ -6,7 +6,6 @@
  * library is known to keep them as files of /dev/shm, one is made here in the
  * same way and with its final mode and owner, and then opened as any other.
  */
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,74 +18,50 @@
 #include "core.h"
 #include "name.h"
 #include "sem.h"
+#include "wholefile.h"
 
 #define TRIES		100	/* against others who make and remove it */
 #define DIRECTORY	"/dev/shm"
 #define PREFIX		"sem."
+#define PATH_SIZE	(sizeof DIRECTORY + sizeof PREFIX + IPC__NAME_MAX)
 
 #ifdef __GLIBC__
+
+static void
+posix_path(const char *name, char *path, size_t size)
+{
+	snprintf(path, size, DIRECTORY "/" PREFIX "%s", name);
+}
 
 static int
 posix_fill(int fd, const struct ipc__address *a)
 {
 	sem_t sem;
-	ssize_t n;
 
 	memset(&sem, 0, sizeof sem);
 	if (sem_init(&sem, 1, a->opt.value) == -1)
 		return ipc__fail_sys("sem_init");
-	n = write(fd, &sem, sizeof sem);
-	if (n >= 0 && n < (ssize_t)sizeof sem)
-		errno = ENOSPC;
-	if (n < (ssize_t)sizeof sem)
-		return ipc__fail_sys("write");
-	if ((a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1) &&
-	    fchown(fd, a->opt.uid, a->opt.gid) == -1)
-		return ipc__fail_sys("chown");
-	if (fchmod(fd, a->opt.mode) == -1)
-		return ipc__fail_sys("chmod");
-	return 0;
+	return ipc__whole_write(fd, &sem, sizeof sem);
 }
 
 /* -EEXIST, without a text: there is one of this name by now. */
 static int
 posix_make(const struct ipc__address *a, const char *name)
 {
-	char temp[IPC__TEMP_MAX], file[IPC__NAME_MAX + 1];
-	struct ipc__place place = { .path = DIRECTORY "/",
-	    .path_len = sizeof DIRECTORY };
-	int fd, rc;
+	char path[PATH_SIZE];
 
-	place.dir = open(DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (place.dir == -1)
-		return ipc__fail_path("open", DIRECTORY);
-	(void)ipc__temp_sweep(&place, 256, NULL, NULL);
-	snprintf(file, sizeof file, PREFIX "%s", name);
-	ipc__temp_name(temp, sizeof temp, file);
-	fd = openat(place.dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
-	    0600);
-	rc = fd == -1 ? ipc__fail_path("open", temp) : posix_fill(fd, a);
-	if (rc == 0 && (rc = ipc__temp_publish(place.dir, temp, file)) < 0 &&
-	    rc != -EEXIST) {
-		errno = -rc;
-		rc = ipc__fail_path("rename", temp);
-	}
-	if (rc < 0 && fd != -1)
-		unlinkat(place.dir, temp, 0);
-	if (fd != -1)
-		close(fd);
-	close(place.dir);
-	return rc;
+	posix_path(name, path, sizeof path);
+	return ipc__whole_file(a, path, posix_fill);
 }
 
 /* The C library maps it without a look at its size. */
 static int
 posix_check(const char *name)
 {
-	char path[sizeof DIRECTORY + sizeof PREFIX + IPC__NAME_MAX];
+	char path[PATH_SIZE];
 	struct stat st;
 
-	snprintf(path, sizeof path, DIRECTORY "/" PREFIX "%s", name);
+	posix_path(name, path, sizeof path);
 	if (stat(path, &st) == 0 && st.st_size < (off_t)sizeof(sem_t))
 		return ipc__fail(EBADMSG, "%s has %jd bytes and is no "
 		    "semaphore", path, (intmax_t)st.st_size);

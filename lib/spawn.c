@@ -305,6 +305,18 @@ make_ends(struct ipc_channel *ends[2], const char *address, int flags)
 	return rc;
 }
 
+/* There is no child that could take its end. */
+static void
+drop_ends(struct ipc_channel *ends[2])
+{
+	if (ends[0]->in.half != NULL)
+		ends[0]->in.half->refused = true;
+	if (ends[0]->out.half != NULL)
+		ends[0]->out.half->refused = true;
+	ipc__channel_free(ends[1], true);
+	ipc__channel_free(ends[0], true);
+}
+
 int
 ipc_spawn(struct ipc_channel **ch, pid_t *child, const char *address,
     char *const argv[], int flags)
@@ -327,8 +339,7 @@ ipc_spawn(struct ipc_channel **ch, pid_t *child, const char *address,
 	free(c.envp);
 	if (rc < 0) {
 		rc = ipc__fail_at(address, rc);
-		ipc__channel_free(ends[1], true);
-		ipc__channel_free(ends[0], true);
+		drop_ends(ends);
 		return rc;
 	}
 	if (ends[1]->in.half != NULL)

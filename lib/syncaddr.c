@@ -18,6 +18,8 @@
 #define KEY(name)	(UINT32_C(1) << IPC__KEY_ ## name)
 #define OWNER_KEYS	(KEY(MODE) | KEY(UID) | KEY(GID))
 #define SEM_KEYS	(OWNER_KEYS | KEY(VALUE) | KEY(UNDO))
+#define MUTEX_KEYS	(OWNER_KEYS | KEY(RECURSIVE))
+#define REGION_KEYS	(OWNER_KEYS | KEY(SIZE) | KEY(HUGE))
 
 struct row {
 	struct ipc_backend	be;	/* scheme and keys only */
@@ -28,9 +30,10 @@ struct row {
 #define ROW(name, takes, more)						\
 	.be = {								\
 		.mechanism = { .scheme = name,				\
-		    .ways = 1 << IPC_WAY_OPEN },			\
+		    .ways = 1 << IPC_WAY_OPEN | 1 << IPC_WAY_PAIR },	\
 		.traits = more,						\
-		.keys = { [IPC_WAY_OPEN] = takes }			\
+		.keys = { [IPC_WAY_OPEN] = takes,			\
+		    [IPC_WAY_PAIR] = takes }				\
 	}
 
 static const struct row rows[IPC__SYNC_SCHEMES] = {
@@ -50,6 +53,41 @@ static const struct row rows[IPC__SYNC_SCHEMES] = {
 		.what = IPC__SYNC_SEM,
 		.caps = IPC_SYNC_SEM | IPC_SYNC_UNDO | IPC_SYNC_TIMED |
 		    IPC_SYNC_FOREIGN
+	},
+	[IPC__SCHEME_MUTEX] = {
+		ROW("mutex", MUTEX_KEYS | KEY(PI), 0),
+		.what = IPC__SYNC_MUTEX,
+		.caps = IPC_SYNC_MUTEX | IPC_SYNC_ROBUST | IPC_SYNC_TIMED |
+		    IPC_SYNC_RECURSIVE | IPC_SYNC_PI
+	},
+	[IPC__SCHEME_SYSVMUTEX] = {
+		ROW("sysvmutex", MUTEX_KEYS, 0),
+		.what = IPC__SYNC_MUTEX,
+		.caps = IPC_SYNC_MUTEX | IPC_SYNC_ROBUST | IPC_SYNC_TIMED |
+		    IPC_SYNC_RECURSIVE
+	},
+	[IPC__SCHEME_FILELOCK] = {
+		ROW("filelock", MUTEX_KEYS, IPC__PATHS),
+		.what = IPC__SYNC_MUTEX,
+		.caps = IPC_SYNC_MUTEX | IPC_SYNC_ROBUST |
+		    IPC_SYNC_RECURSIVE | IPC_SYNC_FOREIGN
+	},
+	[IPC__SCHEME_SHM] = {
+		ROW("shm", REGION_KEYS, 0), .what = IPC__SYNC_REGION
+	},
+	[IPC__SCHEME_POSIXSHM] = {
+		ROW("posixshm", REGION_KEYS, 0), .what = IPC__SYNC_REGION
+	},
+	[IPC__SCHEME_SYSVSHM] = {
+		ROW("sysvshm", REGION_KEYS, 0), .what = IPC__SYNC_REGION
+	},
+	[IPC__SCHEME_MEMFD] = {
+		ROW("memfd", KEY(SIZE) | KEY(HUGE), 0),
+		.what = IPC__SYNC_REGION
+	},
+	[IPC__SCHEME_MMAP] = {
+		ROW("mmap", REGION_KEYS, IPC__PATHS),
+		.what = IPC__SYNC_REGION
 	}
 };
 
@@ -94,22 +132,35 @@ ipc_sync_caps(const char *scheme)
 	return r != NULL ? r->caps : 0;
 }
 
+/* Some regions need no name, which the parser allows to pairs. */
+static bool
+is_nameless(const char *text)
+{
+	size_t n = strcspn(text, ":");
+
+	return text[n] == ':' && (text[n + 1] == '\0' || text[n + 1] == '?');
+}
+
 int
 ipc__sync_parse(struct ipc__address *a, const char *text,
     enum ipc__sync_what what)
 {
 	static const char *const nouns[IPC__SYNC_WHATS] = {
 		[IPC__SYNC_SEM] = "semaphore (sem:, posixsem:, sysvsem:)",
-		[IPC__SYNC_MUTEX] = "mutex (mutex:, sysvmutex:, filelock:)"
+		[IPC__SYNC_MUTEX] = "mutex (mutex:, sysvmutex:, filelock:)",
+		[IPC__SYNC_REGION] = "region (shm:, posixshm:, sysvshm:, "
+		    "memfd:, mmap:)"
 	};
 	int rc;
 
-	rc = ipc__address_parse_by(a, text, IPC_WAY_OPEN, lookup);
+	rc = ipc__address_parse_by(a, text, what == IPC__SYNC_REGION &&
+	    is_nameless(text) ? IPC_WAY_PAIR : IPC_WAY_OPEN, lookup);
 	if (rc < 0)
 		return rc;
 	if (row_of(a)->what != what)
 		rc = ipc__fail(EPROTOTYPE, "it is no %s", nouns[what]);
-	else if (a->opt.undo && !(row_of(a)->caps & IPC_SYNC_UNDO))
+	else if (a->opt.undo &&
+	    !(row_of(a)->caps & IPC_SYNC_UNDO))
 		rc = ipc__fail(EOPNOTSUPP, "undo=1: a POSIX semaphore can not "
 		    "know who has taken from it; sem: and sysvsem: can");
 	if (rc < 0) {

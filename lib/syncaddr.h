@@ -10,11 +10,15 @@
 
 #include "address.h"
 
-enum ipc__sync_what { IPC__SYNC_SEM, IPC__SYNC_MUTEX, IPC__SYNC_WHATS };
+enum ipc__sync_what { IPC__SYNC_SEM, IPC__SYNC_MUTEX, IPC__SYNC_REGION,
+    IPC__SYNC_WHATS };
 
 /* Which of them it is, to be asked of the parsed address. */
 enum ipc__sync_scheme {
 	IPC__SCHEME_SEM, IPC__SCHEME_POSIXSEM, IPC__SCHEME_SYSVSEM,
+	IPC__SCHEME_MUTEX, IPC__SCHEME_SYSVMUTEX, IPC__SCHEME_FILELOCK,
+	IPC__SCHEME_SHM, IPC__SCHEME_POSIXSHM, IPC__SCHEME_SYSVSHM,
+	IPC__SCHEME_MEMFD, IPC__SCHEME_MMAP,
 	IPC__SYNC_SCHEMES
 };
 

@@ -19,6 +19,7 @@
 #include "error.h"
 #include "name.h"
 #include "syncfile.h"
+#include "wholefile.h"
 
 #define MAGIC		0x43505953u	/* "SYPC" */
 #define VERSION		1
@@ -204,15 +205,6 @@ out:
  * Making.  With the lock.
  */
 
-static int
-dress(int fd, const struct ipc__address *a)
-{
-	if ((a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1) &&
-	    fchown(fd, a->opt.uid, a->opt.gid) == -1)
-		return ipc__fail_sys("chown");
-	return fchmod(fd, a->opt.mode) == -1 ? ipc__fail_sys("chmod") : 0;
-}
-
 /* What lies there is a dead one's, as there is no segment. */
 static int
 make_bell(int dir, const char *file, const struct ipc__address *a,
@@ -230,7 +222,8 @@ make_bell(int dir, const char *file, const struct ipc__address *a,
 	fd = openat(dir, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	if (fd == -1)
 		return ipc__fail_path("open", name);
-	rc = fstat(fd, &st) == -1 ? ipc__fail_sys("stat") : dress(fd, a);
+	rc = fstat(fd, &st) == -1 ? ipc__fail_sys("stat") :
+	    ipc__whole_dress(fd, a);
 	*inode = st.st_ino;
 	close(fd);
 	return rc;
@@ -255,7 +248,7 @@ fill(const struct ipc__sync_form *form, int fd, const struct ipc__address *a,
 	    .bell = bell };
 	rc = form->init(head, a);
 	munmap(head, form->size);
-	return rc < 0 ? rc : dress(fd, a);
+	return rc < 0 ? rc : ipc__whole_dress(fd, a);
 }
 
 static int

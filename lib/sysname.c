@@ -4,8 +4,9 @@
  *
  *	sysv/KIND-NAME			a named object
  *	sysv/KIND-ID.PID.START		a private one, and a process holding it
+ *	sysv/KIND-xKEY.PID.START	one that this process is about to make
  *
- * A name has its dots escaped, so the two are never mixed up.  Both hold one
+ * A name has its dots escaped, so they are never mixed up.  All hold one
  * line, "libipc 1 ID PID START BOOT".  They appear whole: written under a
  * temporary name, then renamed without replacing.
  */
@@ -21,31 +22,16 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "sysname.h"
+#include "sysnote.h"
 
 #define PLAIN		"-_+,:@=~"
 #define NOTE_MAX	256
-#define BOOT_MAX	40
 #define TRIES		100
 #define INIT_IPC_NS	4026531839u	/* of a process in no container */
 
-static const char *const kinds[IPC__SYSV_KINDS] = {
+const char *const ipc__sysnote_kinds[IPC__SYSV_KINDS] = {
 	[IPC__SYSV_MSG] = "msg", [IPC__SYSV_SHM] = "shm",
 	[IPC__SYSV_SEM] = "sem"
-};
-
-struct record {
-	struct ipc__sysname	what;
-	char			boot[BOOT_MAX];
-};
-
-/* One file of the directory, by its name. */
-struct entry {
-	int		kind;
-	bool		private;
-	int		id;		/* the rest: private only */
-	pid_t		pid;
-	uint64_t	start_time;
 };
 
 /*
@@ -83,33 +69,43 @@ ipc__sysname_close(int dir, const char *path)
 static int
 file_of(enum ipc__sysv kind, const char *name, char *file, size_t size)
 {
-	int n = snprintf(file, size, "%s-", kinds[kind]);
+	int n = snprintf(file, size, "%s-", ipc__sysnote_kinds[kind]);
 
 	return ipc__name_encode(name, PLAIN, file + n, size - (size_t)n);
 }
 
 static bool
-parse_file(const char *file, struct entry *e)
+parse_file(const char *file, struct ipc__sysnote_file *e)
 {
 	int end = 0;
+	unsigned key = 0;
 	size_t n;
 	long pid;
 
 	for (e->kind = 0; e->kind < IPC__SYSV_KINDS; e->kind++) {
-		n = strlen(kinds[e->kind]);
-		if (strncmp(file, kinds[e->kind], n) == 0 && file[n] == '-')
+		n = strlen(ipc__sysnote_kinds[e->kind]);
+		if (strncmp(file, ipc__sysnote_kinds[e->kind], n) == 0 &&
+		    file[n] == '-')
 			break;
 	}
 	if (e->kind == IPC__SYSV_KINDS)
 		return false;
 	file += n + 1;
 	e->private = strchr(file, '.') != NULL;
+	e->keyed = e->private && *file == 'x';
 	if (!e->private)
 		return *file != '\0';
-	if (sscanf(file, "%9d.%9ld.%16" SCNx64 "%n", &e->id, &pid,
-	    &e->start_time, &end) != 3 || file[end] != '\0' || e->id < 0)
+	e->id = -1;
+	if (e->keyed)
+		n = (size_t)sscanf(file, "x%8x.%9ld.%16" SCNx64 "%n", &key,
+		    &pid, &e->start_time, &end);
+	else
+		n = (size_t)sscanf(file, "%9d.%9ld.%16" SCNx64 "%n", &e->id,
+		    &pid, &e->start_time, &end);
+	if (n != 3 || file[end] != '\0' || (!e->keyed && e->id < 0))
 		return false;
 	e->pid = (pid_t)pid;
+	e->key = (key_t)key;
 	return true;
 }
 
@@ -118,26 +114,26 @@ parse_file(const char *file, struct entry *e)
  */
 
 static void
-boot_id(char boot[BOOT_MAX])
+boot_id(char boot[IPC__BOOT_MAX])
 {
 	ssize_t n = -1;
 	int fd;
 
 	fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	if (fd != -1) {
-		n = read(fd, boot, BOOT_MAX - 1);
+		n = read(fd, boot, IPC__BOOT_MAX - 1);
 		close(fd);
 	}
 	boot[n > 0 ? n : 0] = '\0';
 	boot[strcspn(boot, " \n")] = '\0';
 	if (boot[0] == '\0')
-		strlcpy(boot, "-", BOOT_MAX);
+		strlcpy(boot, "-", IPC__BOOT_MAX);
 }
 
 static int
 write_line(int fd, int id, pid_t pid, uint64_t start_time)
 {
-	char line[NOTE_MAX], boot[BOOT_MAX];
+	char line[NOTE_MAX], boot[IPC__BOOT_MAX];
 	int n;
 	ssize_t written;
 
@@ -176,7 +172,7 @@ write_note(int dir, const char *file, int id, pid_t pid, uint64_t start_time)
 }
 
 static int
-parse_line(const char *line, struct record *r)
+parse_line(const char *line, struct ipc__sysnote *r)
 {
 	int end = 0;
 	long pid;
@@ -190,7 +186,7 @@ parse_line(const char *line, struct record *r)
 }
 
 static int
-read_line(int fd, struct record *r)
+read_line(int fd, struct ipc__sysnote *r)
 {
 	char line[NOTE_MAX];
 	struct stat st;
@@ -213,8 +209,8 @@ read_line(int fd, struct record *r)
 	return n == 0 ? 0 : parse_line(line, r);
 }
 
-static int
-read_note(int dir, const char *file, struct record *r)
+int
+ipc__sysnote_read(int dir, const char *file, struct ipc__sysnote *r)
 {
 	int fd, rc;
 
@@ -240,13 +236,15 @@ read_note(int dir, const char *file, struct record *r)
 	}
 }
 
-static bool
-is_of_this_boot(const struct record *r)
+bool
+ipc__sysnote_current(const struct ipc__sysnote *r)
 {
-	char boot[BOOT_MAX];
+	char boot[IPC__BOOT_MAX];
 
 	boot_id(boot);
-	return strcmp(boot, r->boot) == 0;
+	/* Not known then or now: a note is sooner true than lost. */
+	return strcmp(boot, r->boot) == 0 || strcmp(boot, "-") == 0 ||
+	    strcmp(r->boot, "-") == 0;
 }
 
 /* Another process may just remove the directory, as it was empty. */
@@ -255,14 +253,14 @@ put_note(const char *file, int id, pid_t pid)
 {
 	char path[IPC__PATH_MAX];
 	uint64_t start_time = ipc__start_time(pid);
-	struct record old;
+	struct ipc__sysnote old;
 	int dir, rc = -ENOENT;
 
 	for (int i = 0; i < TRIES && rc == -ENOENT; i++) {
 		dir = ipc__sysname_open(true, path, sizeof path);
 		if (dir < 0)
 			return dir;
-		if (read_note(dir, file, &old) == 0 && !is_of_this_boot(&old))
+		if (ipc__sysnote_read(dir, file, &old) == 0 && !ipc__sysnote_current(&old))
 			unlinkat(dir, file, 0);
 		rc = write_note(dir, file, id, pid, start_time);
 		ipc__sysname_close(dir, path);
@@ -278,7 +276,7 @@ put_note(const char *file, int id, pid_t pid)
 static void
 lock_name(enum ipc__sysv kind, const char *name, char *text, size_t size)
 {
-	snprintf(text, size, "sysv %s-%s", kinds[kind], name);
+	snprintf(text, size, "sysv %s-%s", ipc__sysnote_kinds[kind], name);
 }
 
 int
@@ -310,7 +308,7 @@ ipc__sysname_note(enum ipc__sysv kind, const char *name, int id)
 		rc = put_note(file, id, getpid());
 	if (rc == -EEXIST)
 		rc = ipc__fail(EEXIST, "%s: there is a %s of this name", name,
-		    kinds[kind]);
+		    ipc__sysnote_kinds[kind]);
 	return rc;
 }
 
@@ -319,7 +317,7 @@ ipc__sysname_find(enum ipc__sysv kind, const char *name,
     struct ipc__sysname *found)
 {
 	char file[IPC__NAME_MAX + 1], sub[32], path[IPC__PATH_MAX];
-	struct record r;
+	struct ipc__sysnote r;
 	int rc;
 
 	rc = file_of(kind, name, file, sizeof file);
@@ -329,10 +327,10 @@ ipc__sysname_find(enum ipc__sysv kind, const char *name,
 	rc = ipc__runtime_find(sub, file, path, sizeof path);
 	if (rc < 0)
 		return rc;
-	rc = read_note(AT_FDCWD, path, &r);
-	if (rc == -ENOENT || (rc == 0 && !is_of_this_boot(&r)))
+	rc = ipc__sysnote_read(AT_FDCWD, path, &r);
+	if (rc == -ENOENT || (rc == 0 && !ipc__sysnote_current(&r)))
 		return ipc__fail(ENOENT, "%s: there is no %s of this name any "
-		    "more", name, kinds[kind]);
+		    "more", name, ipc__sysnote_kinds[kind]);
 	if (rc == 0)
 		*found = r.what;
 	return rc;
@@ -342,17 +340,17 @@ int
 ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id)
 {
 	char file[IPC__NAME_MAX + 1], path[IPC__PATH_MAX];
-	struct record r = { .what = { .id = -1 } };
+	struct ipc__sysnote r = { .what = { .id = -1 } };
 	int dir, rc;
 
 	rc = file_of(kind, name, file, sizeof file);
 	if (rc < 0)
 		return rc;
 	dir = ipc__sysname_open(false, path, sizeof path);
-	rc = dir < 0 ? dir : read_note(dir, file, &r);
+	rc = dir < 0 ? dir : ipc__sysnote_read(dir, file, &r);
 	if (rc == -ENOENT || (rc == 0 && r.what.id != id))
 		rc = ipc__fail(ENOENT, "%s: there is no note about %s %d",
-		    name, kinds[kind], id);
+		    name, ipc__sysnote_kinds[kind], id);
 	else if (rc == 0 && unlinkat(dir, file, 0) == -1)
 		rc = ipc__fail_path("unlink", file);
 	if (dir >= 0)
@@ -364,6 +362,40 @@ ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id)
  * Private objects
  */
 
+static void
+intent_file(enum ipc__sysv kind, key_t key, char *file, size_t size)
+{
+	snprintf(file, size, "%s-x%08" PRIx32 ".%ld.%" PRIx64,
+	    ipc__sysnote_kinds[kind], (uint32_t)key, (long)getpid(),
+	    ipc__start_time(getpid()));
+}
+
+int
+ipc__sysname_intend(enum ipc__sysv kind, key_t key)
+{
+	char file[IPC__NAME_MAX + 1];
+
+	intent_file(kind, key, file, sizeof file);
+	return put_note(file, 0, getpid());
+}
+
+void
+ipc__sysname_intended(enum ipc__sysv kind, key_t key)
+{
+	char file[IPC__NAME_MAX + 1], path[IPC__PATH_MAX];
+	struct ipc__error before;
+	int dir;
+
+	ipc__error_keep(&before);
+	intent_file(kind, key, file, sizeof file);
+	dir = ipc__sysname_open(false, path, sizeof path);
+	if (dir >= 0) {
+		unlinkat(dir, file, 0);
+		ipc__sysname_close(dir, path);
+	}
+	ipc__error_restore(&before);
+}
+
 int
 ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid)
 {
@@ -372,20 +404,17 @@ ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid)
 
 	if (pid == 0)
 		pid = getpid();
-	snprintf(file, sizeof file, "%s-%d.%ld.%" PRIx64, kinds[kind], id,
+	snprintf(file, sizeof file, "%s-%d.%ld.%" PRIx64, ipc__sysnote_kinds[kind], id,
 	    (long)pid, ipc__start_time(pid));
 	rc = put_note(file, id, pid);
 	return rc == -EEXIST ? 0 : rc;
 }
 
-/* Calls f for each note; it may remove that one.  Returns the sum of what it
- * returned, or -ENOMEM. */
-static int
-for_each(int dir, int (*f)(int dir, const char *file, const struct entry *,
-    void *user), void *user)
+int
+ipc__sysnote_each(int dir, ipc__sysnote_visit *visit, void *user)
 {
 	struct dirent *e;
-	struct entry entry;
+	struct ipc__sysnote_file entry;
 	int fd, sum = 0;
 	DIR *d;
 
@@ -399,15 +428,16 @@ for_each(int dir, int (*f)(int dir, const char *file, const struct entry *,
 	}
 	while ((e = readdir(d)) != NULL)
 		if (parse_file(e->d_name, &entry))
-			sum += f(dir, e->d_name, &entry, user);
+			sum += visit(dir, e->d_name, &entry, user);
 	closedir(d);
 	return sum;
 }
 
 static int
-drop_if_same(int dir, const char *file, const struct entry *e, void *user)
+drop_if_same(int dir, const char *file, const struct ipc__sysnote_file *e,
+    void *user)
 {
-	const struct entry *wanted = user;
+	const struct ipc__sysnote_file *wanted = user;
 
 	if (e->private && e->kind == wanted->kind && e->id == wanted->id)
 		unlinkat(dir, file, 0);
@@ -417,7 +447,7 @@ drop_if_same(int dir, const char *file, const struct entry *e, void *user)
 void
 ipc__sysname_drop(enum ipc__sysv kind, int id)
 {
-	struct entry wanted = { .kind = (int)kind, .id = id };
+	struct ipc__sysnote_file wanted = { .kind = (int)kind, .id = id };
 	char path[IPC__PATH_MAX];
 	struct ipc__error before;
 	int dir;
@@ -425,114 +455,8 @@ ipc__sysname_drop(enum ipc__sysv kind, int id)
 	ipc__error_keep(&before);
 	dir = ipc__sysname_open(false, path, sizeof path);
 	if (dir >= 0) {
-		for_each(dir, drop_if_same, &wanted);
+		ipc__sysnote_each(dir, drop_if_same, &wanted);
 		ipc__sysname_close(dir, path);
 	}
 	ipc__error_restore(&before);
-}
-
-/*
- * Sweeping
- */
-
-struct sweep {
-	const struct ipc__sysname_sweeper *by;
-	const char	*path;
-};
-
-static bool
-may_go(const char *file, const struct sweep *s)
-{
-	char path[IPC__PATH_MAX + IPC__NAME_MAX + 2];
-
-	snprintf(path, sizeof path, "%s/%s", s->path, file);
-	return ipc__may_go(s->by->told, path, s->by->user);
-}
-
-static int
-tell_and_unlink(int dir, const char *file, const struct sweep *s)
-{
-	return may_go(file, s) && unlinkat(dir, file, 0) == 0;
-}
-
-static int
-count_if_held(int dir, const char *file, const struct entry *e, void *user)
-{
-	const struct entry *wanted = user;
-	struct record r;
-
-	return e->private && e->kind == wanted->kind && e->id == wanted->id &&
-	    ipc__alive(e->pid, e->start_time) &&
-	    (read_note(dir, file, &r) < 0 || is_of_this_boot(&r));
-}
-
-/* An id of before the last start of the machine may be anybody's now. */
-static int
-sweep_private(int dir, const char *file, const struct entry *e,
-    const struct sweep *s)
-{
-	struct entry wanted = *e;
-	struct record r;
-	int rc = read_note(dir, file, &r);
-
-	if (rc == 0 && !is_of_this_boot(&r))
-		return tell_and_unlink(dir, file, s);
-	if (rc < 0 || for_each(dir, count_if_held, &wanted) != 0)
-		return 0;
-	if (s->by->gone(e->kind, e->id))
-		return tell_and_unlink(dir, file, s);
-	if (s->by->held != NULL && s->by->held(e->kind, e->id))
-		return 0;
-	return may_go(file, s) && s->by->remove(e->kind, e->id) &&
-	    unlinkat(dir, file, 0) == 0;
-}
-
-/* What has a name stays as long as the object does.  Whoever is about to use
- * the name has its lock. */
-static int
-sweep_named(int dir, const char *file, const struct entry *e,
-    const struct sweep *s)
-{
-	char name[IPC__NAME_MAX + 1];
-	struct record r = { .what = { .id = -1 } };
-	int lock, swept = 0;
-
-	ipc__name_decode(file + strlen(kinds[e->kind]) + 1, name, sizeof name);
-	lock = ipc__sysname_lock((enum ipc__sysv)e->kind, name);
-	if (lock < 0)
-		return 0;
-	if (read_note(dir, file, &r) == 0 && (!is_of_this_boot(&r) ||
-	    s->by->gone(e->kind, r.what.id)))
-		swept = tell_and_unlink(dir, file, s);
-	ipc__sysname_unlock(lock, (enum ipc__sysv)e->kind, name);
-	return swept;
-}
-
-static int
-sweep_one(int dir, const char *file, const struct entry *e, void *user)
-{
-	return e->private ? sweep_private(dir, file, e, user) :
-	    sweep_named(dir, file, e, user);
-}
-
-int
-ipc__sysname_sweep(const struct ipc__sysname_sweeper *by)
-{
-	char path[IPC__PATH_MAX];
-	struct sweep s = { by, path };
-	struct ipc__place place = { .path = NULL };
-	struct ipc__error before;
-	int dir, swept;
-
-	ipc__error_keep(&before);
-	dir = ipc__sysname_open(false, path, sizeof path);
-	if (dir < 0)
-		return dir == -ENOENT ? 0 : dir;
-	place.dir = dir;
-	ipc__temp_sweep(&place, UINT_MAX, NULL, NULL);
-	swept = for_each(dir, sweep_one, &s);
-	if (swept >= 0)
-		ipc__error_restore(&before);
-	ipc__sysname_close(dir, path);
-	return swept;
 }

@@ -43,6 +43,12 @@ int ipc__sysname_find(enum ipc__sysv kind, const char *name,
  * lock. */
 int ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id);
 
+/* A process that is killed between making an object and noting it would leave
+ * one that nobody can find; so its random key is noted before, as this
+ * process's, until it is noted by its number.  -EEXIST: this one is. */
+int ipc__sysname_intend(enum ipc__sysv kind, key_t key);
+void ipc__sysname_intended(enum ipc__sysv kind, key_t key);
+
 /* Notes that the process pid (0: this one) holds a private object, before it is
  * used.  Once per process; again is no error. */
 int ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid);
@@ -50,11 +56,13 @@ int ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid);
 /* The private object has been removed: so are all notes about it. */
 void ipc__sysname_drop(enum ipc__sysv kind, int id);
 
-/* gone: is there no such object?  held: does the kernel know of somebody who
- * uses it (NULL: it is not asked)?  remove: removes it, true if it is gone now; called for private
- * objects whose holders are all dead and which nobody else uses.  Returns how many
- * notes went; tells each one's path before. */
+/* find: the object of a key, or -1 (NULL: such notes are passed over).  gone:
+ * is there no such object?  held: does the kernel know of somebody who uses it
+ * (NULL: it is not asked)?  remove: removes it, true if it is gone now; called
+ * for private objects whose holders are all dead and which nobody else uses.
+ * Returns how many notes went; tells each one's path before. */
 struct ipc__sysname_sweeper {
+	int		(*find)(int kind, key_t key);
 	bool		(*gone)(int kind, int id);
 	bool		(*held)(int kind, int id);
 	bool		(*remove)(int kind, int id);

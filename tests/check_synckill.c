@@ -26,7 +26,9 @@ struct stage {
 	_Atomic int	go;
 	_Atomic int	ready;
 	_Atomic long	turns[WORKERS];
-	_Atomic int	wrong;
+	/* What a mutex protects: the two are equal when nobody is inside. */
+	volatile long	left, right;
+	_Atomic long	repairs;
 };
 static struct stage *stage;
 static bool private_ipc;	/* nobody else makes System V semaphores here */
@@ -245,6 +247,55 @@ START_TEST(what_killed_holders_had_comes_back)
 }
 END_TEST
 
+/*
+ * Owning
+ */
+
+static const char *const ownings[] = {
+	"mutex:own", "mutex:own?pi=1", "sysvmutex:own", "filelock:%s/own"
+};
+
+static void
+change(int w)
+{
+	struct ipc_mutex *m = NULL;
+	int rc;
+
+	must(ipc_mutex_open(&m, address, 0) == 0);
+	for (;;) {
+		rc = ipc_mutex_lock(m, -1);
+		must(rc == 0 || rc == -EOWNERDEAD);
+		if (rc == -EOWNERDEAD) {
+			stage->right = stage->left;
+			stage->repairs++;
+		}
+		must(stage->left == stage->right);
+		stage->left++;
+		stage->turns[w]++;
+		stage->right++;
+		must(ipc_mutex_unlock(m) == 0);
+	}
+}
+
+START_TEST(what_killed_owners_left_is_whole_or_is_told)
+{
+	struct ipc_mutex *m = NULL;
+	int rc;
+
+	snprintf(address, sizeof address, ownings[_i], top);
+	fine(ipc_mutex_open(&m, address, IPC_CREATE));
+	kill_workers(change);
+	rc = ipc_mutex_lock(m, 1000);
+	ck_assert_int_eq(rc == -EOWNERDEAD ? 0 : rc, 0);
+	if (rc == 0)
+		ck_assert_int_eq(stage->left, stage->right);
+	fine(ipc_mutex_unlock(m));
+	fine(ipc_mutex_close(m));
+	fine(ipc_mutex_unlink(address));
+	ck_assert_int_gt(stage->repairs, 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -263,6 +314,12 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60 + names_rounds(KILLS) / 100);
 	tcase_add_loop_test(tc, what_killed_holders_had_comes_back, 0, 2);
+	suite_add_tcase(suite, tc);
+	tc = tcase_create("owning");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60 + names_rounds(KILLS) / 100);
+	tcase_add_loop_test(tc, what_killed_owners_left_is_whole_or_is_told, 0,
+	    4);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -19,6 +19,13 @@ gone(int kind, int id)
 	return !exists[kind][id];
 }
 
+/* A key is 1000 more than its id. */
+static int
+of_key(int kind, key_t key)
+{
+	return exists[kind][key - 1000] ? key - 1000 : -1;
+}
+
 static bool
 unused(int kind, int id)
 {
@@ -48,8 +55,8 @@ tell(const char *path, void *user)
 static int
 sweep(void)
 {
-	struct ipc__sysname_sweeper by = { gone, unused, take_away, tell,
-	    told };
+	struct ipc__sysname_sweeper by = { of_key, gone, unused, take_away,
+	    tell, told };
 
 	told[0] = '\0';
 	removed = 0;
@@ -397,6 +404,45 @@ refuse(const char *path, void *user)
 	return false;
 }
 
+/* Killed after: noting the key; making the object; noting that too. */
+static void
+intend(void *arg, int ready)
+{
+	int step = *(int *)arg;
+
+	must(ipc__sysname_intend(IPC__SYSV_SHM, 1005) == 0);
+	if (step == 2)
+		must(ipc__sysname_hold(IPC__SYSV_SHM, 5, 0) == 0);
+	if (step == 3)
+		must(ipc__sysname_note(IPC__SYSV_SHM, "five", 5) == 0);
+	if (step == 4)
+		ipc__sysname_intended(IPC__SYSV_SHM, 1005);
+	close(ready);
+	pause();
+}
+
+START_TEST(what_was_about_to_be_made_is_found)
+{
+	/* Notes that go, while it lives and then; does the object go? */
+	static const struct {
+		int swept;
+		bool stays;
+	} due[] = { { 1, false }, { 1, false }, { 2, false }, { 1, true },
+	    { 0, true } };
+	pid_t pid = start(intend, &_i);
+
+	exists[IPC__SYSV_SHM][5] = _i > 0;
+	if (_i != 0)
+		ck_assert_int_eq(sweep(), 0);
+	kill_and_wait(pid);
+	ck_assert_int_eq(sweep(), due[_i].swept);
+	ck_assert_int_eq(exists[IPC__SYSV_SHM][5], due[_i].stays);
+	ck_assert_int_eq(sweep(), 0);
+	ipc__sysname_forget(IPC__SYSV_SHM, "five", 5);
+	ck_assert_int_eq(count_entries(runtime, ""), 0);
+}
+END_TEST
+
 START_TEST(what_somebody_uses_or_refuses_stays)
 {
 	int id = 9, asked = 0;
@@ -541,6 +587,7 @@ main(void)
 	tcase_add_test(tc, what_is_dropped_is_forgotten_by_all_its_holders);
 	tcase_add_test(tc,
 	    a_sweep_leaves_names_as_long_as_their_object_is_there);
+	tcase_add_loop_test(tc, what_was_about_to_be_made_is_found, 0, 5);
 	tcase_add_test(tc, what_somebody_uses_or_refuses_stays);
 	tcase_add_test(tc, what_can_not_be_removed_stays_noted);
 	tcase_add_test(tc, an_id_of_before_the_machine_started_is_not_touched);

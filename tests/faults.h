@@ -38,6 +38,16 @@ fault(const char *call)
 	return true;
 }
 
+/* An allocation that fails says so. */
+static bool
+no_memory(const char *call)
+{
+	if (!fault(call))
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
 /*
  * Allocations, counted
  */
@@ -94,13 +104,13 @@ forget(void *p)
 void *
 __wrap_malloc(size_t size)
 {
-	return fault("malloc") ? NULL : noted(__real_malloc(size));
+	return no_memory("malloc") ? NULL : noted(__real_malloc(size));
 }
 
 void *
 __wrap_calloc(size_t n, size_t size)
 {
-	return fault("calloc") ? NULL : noted(__real_calloc(n, size));
+	return no_memory("calloc") ? NULL : noted(__real_calloc(n, size));
 }
 
 void *
@@ -108,7 +118,7 @@ __wrap_realloc(void *old, size_t size)
 {
 	void *p;
 
-	if (fault("realloc"))
+	if (no_memory("realloc"))
 		return NULL;
 	forget(old);
 	p = __real_realloc(old, size);
@@ -122,7 +132,7 @@ __wrap_reallocarray(void *old, size_t n, size_t size)
 {
 	void *p;
 
-	if (fault("reallocarray"))
+	if (no_memory("reallocarray"))
 		return NULL;
 	forget(old);
 	p = __real_reallocarray(old, n, size);
@@ -135,7 +145,7 @@ char *
 __wrap_strndup(const char *s, size_t size)
 {
 	size_t n = strnlen(s, size);
-	char *p = fault("strdup") ? NULL : noted(__real_malloc(n + 1));
+	char *p = no_memory("strdup") ? NULL : noted(__real_malloc(n + 1));
 
 	if (p == NULL)
 		return NULL;

@@ -106,6 +106,36 @@ IPC_API int ipc_sem_close(struct ipc_sem *s);
 /* Removes the name.  Of sysvsem: it is the semaphore itself, for all. */
 IPC_API int ipc_sem_unlink(const char *address);
 
+/*
+ * Mutexes
+ */
+
+/*
+ * Opens a mutex.  flags: IPC_CREATE, IPC_EXCLUSIVE.  recursive=1: its owner may
+ * lock it again; pi=1: who waits lends its owner its priority.  Both are
+ * properties of the mutex where it is a mutex:, which whoever opens it must
+ * agree with.
+ */
+IPC_API int ipc_mutex_open(struct ipc_mutex **m, const char *address,
+    int flags);
+
+/*
+ * Locks it for this thread.  -EOWNERDEAD: it is locked, and its last owner died
+ * with it, so what it protects may be half changed.  -EDEADLK: this thread has
+ * it already.
+ */
+IPC_API int ipc_mutex_lock(struct ipc_mutex *m, int timeout);
+
+/* -EPERM: this thread does not have it. */
+IPC_API int ipc_mutex_unlock(struct ipc_mutex *m);
+
+/* Frees this handle; NULL is allowed.  -EBUSY: this process has it locked
+ * through it.  The name stays. */
+IPC_API int ipc_mutex_close(struct ipc_mutex *m);
+
+/* Removes the name.  Of sysvmutex: it is the mutex itself, for all. */
+IPC_API int ipc_mutex_unlink(const char *address);
+
 #ifdef __cplusplus
 }
 #endif

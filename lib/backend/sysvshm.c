@@ -10,7 +10,8 @@
  * or its maker, where the taker may not.  A ticket could tell of anybody's
  * segment, so it also says a secret that is in the memory of private ones: who
  * knows that may attach the segment, and marking one that is attached harms
- * nobody.  A named one is noted in the runtime directory, where its bells lie too.
+ * nobody.  A named one is noted in the runtime directory, where its bells lie
+ * too.
  */
 
 #include <sys/ipc.h>
@@ -18,6 +19,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +28,6 @@
 #include "error.h"
 #include "name.h"
 #include "shmopen.h"
-#include "shmkey.h"
 #include "sysname.h"
 
 #define TRIES	100
@@ -57,6 +58,29 @@ sysvshm_make(struct ipc__shm_map *map, key_t key, const struct ipc__address *a)
 	if (map->id < 0)
 		return errno == EEXIST ? -EEXIST : sysvshm_fail(map->bytes);
 	return ipc__shm_make_segment(map);
+}
+
+/* The same under a key that is noted before there is a segment, until somebody
+ * has noted its number: so it is found wherever its maker is killed. */
+static int
+sysvshm_make_noted(struct ipc__shm_map *map, key_t *key,
+    const struct ipc__address *a)
+{
+	int i, rc = -EEXIST;
+
+	for (i = 0; i < TRIES && rc == -EEXIST; i++) {
+		do
+			*key = (key_t)arc4random();
+		while (*key == IPC_PRIVATE);
+		rc = ipc__sysname_intend(IPC__SYSV_SHM, *key);
+		if (rc < 0)
+			continue;
+		rc = sysvshm_make(map, *key, a);
+		if (rc == -EEXIST)
+			ipc__sysname_intended(IPC__SYSV_SHM, *key);
+	}
+	return rc == -EEXIST ? ipc__fail(EEXIST, "shmget: all keys are "
+	    "taken") : rc;
 }
 
 /* Removes a private segment; who has it attached keeps it. */
@@ -92,6 +116,14 @@ sysvshm_secret(struct ipc__shm_map *map)
  * once a second.
  */
 
+static int
+sysvshm_of_key(int kind, key_t key)
+{
+	int id = kind == IPC__SYSV_SHM ? shmget(key, 0, 0) : INT_MAX;
+
+	return id < 0 && errno != ENOENT ? INT_MAX : id;
+}
+
 static bool
 sysvshm_gone(int kind, int id)
 {
@@ -112,7 +144,8 @@ static void
 sysvshm_sweep(void)
 {
 	static const struct ipc__sysname_sweeper by = {
-		.gone = sysvshm_gone, .remove = sysvshm_swept
+		.find = sysvshm_of_key, .gone = sysvshm_gone,
+		.remove = sysvshm_swept
 	};
 	/* Only a hint: two threads that sweep at once do no harm. */
 	static _Atomic int64_t due;
@@ -125,30 +158,7 @@ sysvshm_sweep(void)
 	atomic_store_explicit(&due, ts.tv_sec + 1, memory_order_relaxed);
 	ipc__error_keep(&before);
 	ipc__sysname_sweep(&by);
-	ipc__shmkey_sweep(NULL, NULL);
 	ipc__error_restore(&before);
-}
-
-/* A private one, which a kill at any point leaves where it is found: under a
- * key that is noted first, then under its id. */
-static int
-sysvshm_private(struct ipc__shm_map *map, const struct ipc__address *address)
-{
-	key_t key;
-	int rc;
-
-	if ((rc = ipc__shmkey_note(&key)) < 0)
-		return rc;
-	rc = sysvshm_make(map, key, address);
-	if (rc == 0) {
-		arc4random_buf(sysvshm_secret(map), sizeof(uint64_t));
-		*sysvshm_secret(map) |= 1;
-		rc = ipc__sysname_hold(IPC__SYSV_SHM, map->id, 0);
-	}
-	if (rc < 0)
-		sysvshm_remove(map);
-	ipc__shmkey_drop(key);
-	return rc;
 }
 
 static int
@@ -157,11 +167,20 @@ sysvshm_pair(struct ipc__half *a, struct ipc__half *b,
 {
 	struct ipc__shm_map *map = ipc__shm_map_new();
 	int id, rc;
+	key_t key;
 
 	if (!map)
 		return -ENOMEM;
 	sysvshm_sweep();
-	rc = sysvshm_private(map, address);
+	rc = sysvshm_make_noted(map, &key, address);
+	if (rc == 0) {
+		arc4random_buf(sysvshm_secret(map), sizeof(uint64_t));
+		*sysvshm_secret(map) |= 1;
+		rc = ipc__sysname_hold(IPC__SYSV_SHM, map->id, 0);
+	}
+	if (rc < 0)
+		sysvshm_remove(map);
+	ipc__sysname_intended(IPC__SYSV_SHM, key);
 	if (rc < 0) {
 		ipc__shm_unref(map);
 		return rc;
@@ -319,42 +338,33 @@ sysvshm_find(const struct ipc__address *a, key_t key)
 	return found.id;
 }
 
-static int
-sysvshm_own(const struct ipc__shm_map *map, const struct ipc__options *opt)
-{
-	struct shmid_ds ds;
-
-	if (opt->uid == (uid_t)-1 && opt->gid == (gid_t)-1)
-		return 0;
-	if (shmctl(map->id, IPC_STAT, &ds) < 0)
-		return ipc__fail_sys("shmctl(IPC_STAT)");
-	if (opt->uid != (uid_t)-1)
-		ds.shm_perm.uid = opt->uid;
-	if (opt->gid != (gid_t)-1)
-		ds.shm_perm.gid = opt->gid;
-	return shmctl(map->id, IPC_SET, &ds) < 0 ?
-	    ipc__fail_sys("shmctl(IPC_SET)") : 0;
-}
-
 /* Noted before it is used; removed if it can not be noted. */
 static int
 sysvshm_create(struct ipc__shm_map *map, const struct ipc__address *a,
     key_t key)
 {
-	key_t noted = 0;
+	struct shmid_ds ds;
+	bool named = key == 0;
 	int rc;
 
-	if (key == 0 && (rc = ipc__shmkey_note(&noted)) < 0)
-		return rc;
-	rc = sysvshm_make(map, key ? key : noted, a);
-	if (rc == 0 && key == 0)
+	rc = named ? sysvshm_make_noted(map, &key, a) :
+	    sysvshm_make(map, key, a);
+	if (rc == 0 && named)
 		rc = ipc__sysname_note(IPC__SYSV_SHM, a->name, map->id);
-	if (rc == 0)
-		rc = sysvshm_own(map, &a->opt);
-	if (rc < 0 && rc != -EEXIST && map->id >= 0)
+	if (rc == 0 && (a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1)) {
+		if (shmctl(map->id, IPC_STAT, &ds) == 0) {
+			if (a->opt.uid != (uid_t)-1)
+				ds.shm_perm.uid = a->opt.uid;
+			if (a->opt.gid != (gid_t)-1)
+				ds.shm_perm.gid = a->opt.gid;
+			if (shmctl(map->id, IPC_SET, &ds) < 0)
+				rc = ipc__fail_sys("shmctl(IPC_SET)");
+		}
+	}
+	if (rc < 0 && (named || rc != -EEXIST) && map->id >= 0)
 		shmctl(map->id, IPC_RMID, NULL);
-	if (noted != 0)
-		ipc__shmkey_drop(noted);
+	if (named)
+		ipc__sysname_intended(IPC__SYSV_SHM, key);
 	return rc;
 }
 

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sysvmutex: a System V semaphore with undo, and a second one that is raised
+ * with it by the same call but has no undo: raised twice, it tells that the
+ * last owner died.
+ */
+#include <sys/sem.h>
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "core.h"
+#include "mutex.h"
+#include "name.h"
+#include "sysvset.h"
+
+#define PREFIX	"mutex:"	/* keeps these names from those of sysvsem */
+
+enum { FREE, INSIDE, SEMAPHORES };
+
+struct sysv_mutex {
+	struct ipc_mutex m;
+	int		 id;
+};
+
+static struct sysv_mutex *
+sysv_state(struct ipc_mutex *m)
+{
+	return (struct sysv_mutex *)(void *)m;
+}
+
+static int
+sysv_name(const struct ipc__address *a, char *name, size_t size,
+    struct ipc__sysvset *set)
+{
+	if (snprintf(name, size, PREFIX "%s", a->name) >= (int)size)
+		return ipc__fail(ENAMETOOLONG, "the name exceeds %d bytes",
+		    IPC__NAME_MAX);
+	*set = (struct ipc__sysvset){ .address = a, .name = name,
+	    .count = SEMAPHORES, .value = 1 };
+	return 0;
+}
+
+static int
+sysv_open(struct ipc_mutex *m, const struct ipc__address *a, int flags)
+{
+	char name[IPC__NAME_MAX + 1];
+	struct ipc__sysvset set;
+	int rc = sysv_name(a, name, sizeof name, &set);
+
+	if (rc < 0)
+		return rc;
+	rc = sysv_state(m)->id = ipc__sysvset_open(&set, flags);
+	return rc < 0 ? rc : 0;
+}
+
+static int
+sysv_take(int id, int64_t deadline)
+{
+	struct sembuf ops[2] = {
+		{ .sem_num = FREE, .sem_op = -1,
+		    .sem_flg = SEM_UNDO | (deadline == 0 ? IPC_NOWAIT : 0) },
+		{ .sem_num = INSIDE, .sem_op = 1 }
+	};
+	struct timespec ts, *limit = NULL;
+	int64_t left;
+	int rc;
+
+	do {
+		if (deadline > 0) {
+			left = deadline - ipc__now();
+			left = left > 0 ? left : 0;
+			ts.tv_sec = (time_t)(left / 1000000000);
+			ts.tv_nsec = (long)(left % 1000000000);
+			limit = &ts;
+		}
+		rc = semtimedop(id, ops, 2, limit);
+	} while (rc == -1 && errno == EINTR);
+	if (rc == 0)
+		return 0;
+	if (errno == EAGAIN)
+		return deadline == 0 ? -EAGAIN : -ETIMEDOUT;
+	return ipc__sysvset_fail("semop");
+}
+
+static int
+sysv_lock(struct ipc_mutex *m, int64_t deadline)
+{
+	union { int val; } one = { .val = 1 };
+	int id = sysv_state(m)->id, rc, inside;
+
+	rc = sysv_take(id, deadline);
+	if (rc < 0)
+		return rc;
+	inside = semctl(id, INSIDE, GETVAL);
+	if (inside == -1)
+		return ipc__sysvset_fail("semctl(GETVAL)");
+	if (inside == 1)
+		return 0;
+	if (semctl(id, INSIDE, SETVAL, one) == -1)
+		return ipc__sysvset_fail("semctl(SETVAL)");
+	return -EOWNERDEAD;
+}
+
+static int
+sysv_unlock(struct ipc_mutex *m)
+{
+	struct sembuf ops[2] = {
+		{ .sem_num = INSIDE, .sem_op = -1, .sem_flg = IPC_NOWAIT },
+		{ .sem_num = FREE, .sem_op = 1, .sem_flg = SEM_UNDO }
+	};
+
+	if (semop(sysv_state(m)->id, ops, 2) == 0)
+		return 0;
+	return ipc__sysvset_fail("semop");
+}
+
+static void
+sysv_close(struct ipc_mutex *m)
+{
+	(void)m;
+}
+
+static int
+sysv_unlink(const struct ipc__address *a)
+{
+	char name[IPC__NAME_MAX + 1];
+	struct ipc__sysvset set;
+	int rc = sysv_name(a, name, sizeof name, &set);
+
+	return rc < 0 ? rc : ipc__sysvset_unlink(&set);
+}
+
+const struct ipc__mutex_ops ipc__mutex_sysv = {
+	.size = sizeof(struct sysv_mutex),
+	.open = sysv_open,
+	.lock = sysv_lock,
+	.unlock = sysv_unlock,
+	.close = sysv_close,
+	.unlink = sysv_unlink
+};

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Making System V semaphores.  semget(2) makes a set and only semctl(2) gives
+ * it its value, and a process that is killed between the two leaves one that
+ * looks as if it had a value.  What is half made is told from what is made:
+ *
+ *	a name	is noted in the runtime directory once the value is set, and
+ *		whoever opens it goes by the note.  Its key is derived from the
+ *		name, so that the next one who makes that name finds what a
+ *		killed one has left;
+ *	0xKEY	gets its value by one semop(2), which also sets the time of the
+ *		last operation.  That this is 0, and the value and its last user
+ *		too, is what half made looks like, here as for programs that
+ *		follow the textbooks.
+ */
+#include <sys/ipc.h>
+#include <sys/sem.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include <ipc/channel.h>
+
+#include "error.h"
+#include "name.h"
+#include "sysname.h"
+#include "sysvset.h"
+
+#define TRIES	100
+
+/* As semctl(2) wants it. */
+union semun {
+	int		 val;
+	struct semid_ds	*buf;
+};
+
+int
+ipc__sysvset_fail(const char *call)
+{
+	switch (errno) {
+	case ENOSPC:
+		return ipc__fail(ENOSPC, "%s: no semaphore is left "
+		    "(kernel.sem: SEMMNI, SEMMNS)", call);
+	case ERANGE:
+		return ipc__fail(EOVERFLOW, "%s: the value would exceed %d "
+		    "(SEMVMX)", call, IPC__SYSV_VALUE_MAX);
+	case EIDRM:
+		return ipc__fail(EIDRM, "%s: the semaphore was removed", call);
+	default:
+		return ipc__fail_sys(call);
+	}
+}
+
+/*
+ * Making
+ */
+
+/* FNV-1a of where and what. */
+key_t
+ipc__sysv_key(const char *dir, const char *kind, const char *name, unsigned i)
+{
+	const char *const parts[] = { dir, kind, name };
+	uint32_t h = UINT32_C(0x811c9dc5);
+
+	for (size_t p = 0; p < 3; p++)
+		for (const char *s = parts[p]; *s != '\0'; s++)
+			h = (h ^ (unsigned char)*s) * UINT32_C(0x01000193);
+	h = (h + i * UINT32_C(0x9e3779b9)) & 0x7fffffff;
+	return h != 0 ? (key_t)h : 1;
+}
+
+static int
+set_own(int id, const struct ipc__address *a)
+{
+	struct semid_ds ds;
+	union semun arg = { .buf = &ds };
+
+	if (semctl(id, 0, IPC_STAT, arg) == -1)
+		return ipc__sysvset_fail("semctl(IPC_STAT)");
+	ds.sem_perm.mode = (unsigned short)a->opt.mode;
+	if (a->opt.uid != (uid_t)-1)
+		ds.sem_perm.uid = a->opt.uid;
+	if (a->opt.gid != (gid_t)-1)
+		ds.sem_perm.gid = a->opt.gid;
+	if (semctl(id, 0, IPC_SET, arg) == -1)
+		return ipc__sysvset_fail("semctl(IPC_SET)");
+	return 0;
+}
+
+/* What was made under a derived key, and never used, and has no note, is of one
+ * who was killed before that. */
+static bool
+set_left(int id, int count)
+{
+	struct semid_ds ds;
+	union semun arg = { .buf = &ds };
+
+	return semctl(id, 0, IPC_STAT, arg) == 0 && ds.sem_nsems == (unsigned)count &&
+	    ds.sem_otime == 0 && ds.sem_perm.cuid == geteuid();
+}
+
+static int
+set_make_named(const struct ipc__sysvset *set)
+{
+	union semun arg = { .val = (int)set->value };
+	char dir[IPC__PATH_MAX];
+	int id = -1, rc;
+	key_t key;
+
+	rc = ipc__runtime_dir(dir, sizeof dir);
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; id == -1 && i < TRIES; i++) {
+		key = ipc__sysv_key(dir, "/sem-", set->name, i);
+		id = semget(key, set->count, IPC_CREAT | IPC_EXCL | 0600);
+		if (id == -1 && errno != EEXIST)
+			return ipc__sysvset_fail("semget");
+		if (id == -1)
+			id = semget(key, set->count, 0);
+		else
+			break;
+		if (id != -1 && !set_left(id, set->count))
+			id = -1;
+	}
+	if (id == -1)
+		return ipc__fail(EBUSY, "semget: all keys that were tried are "
+		    "taken");
+	if (semctl(id, 0, SETVAL, arg) == -1)
+		rc = ipc__sysvset_fail("semctl(SETVAL)");
+	if (rc == 0)
+		rc = set_own(id, set->address);
+	if (rc == 0)
+		rc = ipc__sysname_note(IPC__SYSV_SEM, set->name, id);
+	if (rc < 0)
+		semctl(id, 0, IPC_RMID);
+	return rc < 0 ? rc : id;
+}
+
+/* From half made to made, in one step. */
+static int
+set_begin(int id, unsigned value)
+{
+	struct sembuf ops[2] = {
+		{ .sem_op = value > 0 ? (short)value : 1 },
+		{ .sem_op = -1 }
+	};
+
+	if (semop(id, ops, value > 0 ? 1 : 2) == -1)
+		return ipc__sysvset_fail("semop");
+	return 0;
+}
+
+static bool
+set_half_made(int id)
+{
+	struct semid_ds ds;
+	union semun arg = { .buf = &ds };
+
+	return semctl(id, 0, IPC_STAT, arg) == 0 && ds.sem_otime == 0 &&
+	    semctl(id, 0, GETVAL) == 0 && semctl(id, 0, GETPID) == 0;
+}
+
+static int
+set_make_key(const struct ipc__sysvset *set)
+{
+	int id, rc;
+
+	id = semget(set->key, set->count, IPC_CREAT | IPC_EXCL | 0600);
+	if (id == -1)
+		return errno == EEXIST ? -EEXIST : ipc__sysvset_fail("semget");
+	rc = set_own(id, set->address);
+	if (rc == 0)
+		rc = set_begin(id, set->value);
+	if (rc < 0)
+		semctl(id, 0, IPC_RMID);
+	return rc < 0 ? rc : id;
+}
+
+/*
+ * Finding
+ */
+
+static int
+set_find_named(const struct ipc__sysvset *set)
+{
+	struct ipc__sysname found;
+	struct semid_ds ds;
+	union semun arg = { .buf = &ds };
+	int rc = ipc__sysname_find(IPC__SYSV_SEM, set->name, &found);
+
+	if (rc < 0)
+		return rc;
+	if (semctl(found.id, 0, IPC_STAT, arg) == 0) {
+		if (ds.sem_nsems == (unsigned)set->count)
+			return found.id;
+		return ipc__fail(EPROTOTYPE, "%s is another kind of thing",
+		    set->name);
+	}
+	if (errno != EINVAL && errno != EIDRM)
+		return ipc__sysvset_fail("semctl(IPC_STAT)");
+	/* The number is gone. */
+	(void)ipc__sysname_forget(IPC__SYSV_SEM, set->name, found.id);
+	return -ENOENT;
+}
+
+static int
+set_find_key(const struct ipc__sysvset *set, int flags)
+{
+	int id = semget(set->key, 0, 0), rc = 0;
+
+	if (id == -1)
+		return errno == ENOENT ? -ENOENT : ipc__sysvset_fail("semget");
+	if (flags & IPC_CREATE && set_half_made(id)) {
+		rc = set_own(id, set->address);
+		if (rc == 0)
+			rc = set_begin(id, set->value);
+		if (rc == 0 && flags & IPC_EXCLUSIVE)
+			return -ESTALE;	/* ours now */
+	}
+	return rc < 0 ? rc : id;
+}
+
+/* With the name's lock.  Returns the id. */
+static int
+set_get(const struct ipc__sysvset *set, int flags)
+{
+	int i, id = -EEXIST;
+
+	for (i = 0; i < TRIES && id == -EEXIST; i++) {
+		id = set->key != 0 ? set_find_key(set, flags) :
+		    set_find_named(set);
+		if (id == -ESTALE)
+			return semget(set->key, 0, 0);
+		if (id >= 0 && flags & IPC_EXCLUSIVE)
+			return ipc__fail(EEXIST, "it is there already");
+		if (id == -ENOENT && !(flags & IPC_CREATE))
+			return ipc__fail(ENOENT, "there is no such semaphore");
+		if (id == -ENOENT)
+			id = set->key != 0 ? set_make_key(set) :
+			    set_make_named(set);
+	}
+	if (id == -EEXIST)
+		return ipc__fail(EBUSY, "it is made and removed all the time");
+	return id;
+}
+
+
+int
+ipc__sysvset_open(const struct ipc__sysvset *set, int flags)
+{
+	int lock, id;
+
+	lock = ipc__sysname_lock(IPC__SYSV_SEM, set->name);
+	if (lock < 0)
+		return lock;
+	id = set_get(set, flags);
+	ipc__sysname_unlock(lock, IPC__SYSV_SEM, set->name);
+	return id;
+}
+
+int
+ipc__sysvset_unlink(const struct ipc__sysvset *set)
+{
+	int id, lock, rc;
+
+	lock = ipc__sysname_lock(IPC__SYSV_SEM, set->name);
+	if (lock < 0)
+		return lock;
+	rc = id = set->key != 0 ? set_find_key(set, 0) : set_find_named(set);
+	if (rc == -ENOENT)
+		rc = ipc__fail(ENOENT, "there is no such semaphore");
+	if (rc >= 0)
+		rc = semctl(id, 0, IPC_RMID) == -1 ?
+		    ipc__sysvset_fail("semctl(IPC_RMID)") : 0;
+	if (rc == 0 && set->key == 0)
+		(void)ipc__sysname_forget(IPC__SYSV_SEM, set->name, id);
+	ipc__sysname_unlock(lock, IPC__SYSV_SEM, set->name);
+	return rc;
+}
