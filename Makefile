@@ -16,6 +16,11 @@
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
+# As many jobs as there are processors, unless told otherwise (-j1).
+ifeq (,$(filter -j% --jobserver%,$(MAKEFLAGS)))
+MAKEFLAGS += -j$(or $(shell nproc 2>/dev/null),1)
+endif
+
 #
 # Where things are
 #

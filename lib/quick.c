@@ -57,7 +57,7 @@ ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 	    atomic_load_explicit(&ch->gone, memory_order_relaxed) ||
 	    !at_rest(ch, &out->ready) || (out->life != NULL &&
 	    (out->looks + 1) % IPC__LOOK_EVERY == 0))
-		return false;	/* the long way counts that one, and looks */
+		return false;
 	mark_used(ch);
 	iov[0].iov_base = head;
 	iov[1].iov_base = (void *)data;
