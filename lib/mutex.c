@@ -12,7 +12,9 @@
 #endif
 
 #include "core.h"
+#include "inner.h"
 #include "mutex.h"
+#include "syncfile.h"
 
 static const struct ipc__mutex_ops *const kinds[IPC__SYNC_SCHEMES] = {
 	[IPC__SCHEME_MUTEX]	= &ipc__mutex_own,
@@ -63,6 +65,57 @@ ipc_mutex_open(struct ipc_mutex **m, const char *address, int flags)
 	return ipc__fail_at(address, rc);
 }
 
+/*
+ * Without a name
+ */
+
+static int
+inner_init(struct ipc__inner *in, unsigned flags)
+{
+	return ipc__robust_init(&in->u.mutex, flags & IPC_MUTEX_RECURSIVE,
+	    flags & IPC_MUTEX_PI);
+}
+
+static const struct ipc__mutex_ops inner_ops = {
+	.size = sizeof(struct ipc_mutex)
+};
+
+int
+ipc_mutex_init_in(struct ipc_mutex **out, struct ipc_region *r, size_t offset,
+    int flags)
+{
+	struct ipc__inner *in = NULL;
+	struct ipc_mutex *m;
+	int rc;
+
+	if (out == NULL)
+		return ipc__fail(EINVAL, "ipc_mutex_init_in: an argument is "
+		    "NULL");
+	rc = ipc__sync_flags(flags, IPC_MUTEX_RECURSIVE | IPC_MUTEX_PI);
+	if (rc < 0)
+		return rc;
+	m = calloc(1, sizeof *m);
+	if (m == NULL)
+		return ipc__fail_sys("calloc");
+	m->ops = &inner_ops;
+	m->text = strdup("mutex in a region");
+	rc = m->text == NULL ? ipc__fail_sys("strdup") :
+	    ipc__inner_open(&in, r, offset, flags, IPC__INNER_MUTEX,
+	    inner_init, (unsigned)flags);
+	if (rc == 0) {
+		m->shared = &in->u.mutex;
+		m->recursive = in->flags & IPC_MUTEX_RECURSIVE;
+		rc = ipc__mutex_enlist(m);
+	}
+	if (rc < 0) {
+		free(m->text);
+		free(m);
+		return rc;
+	}
+	*out = m;
+	return 0;
+}
+
 /* The plain answers have no text, and no text is made for them. */
 static int
 fail(const struct ipc_mutex *m, int rc)
@@ -109,6 +162,12 @@ depth_here(struct ipc_mutex *m)
 
 	return atomic_load_explicit(&m->owner, memory_order_relaxed) ==
 	    (uintptr_t)&here ? depth : 0;
+}
+
+unsigned
+ipc__mutex_depth(struct ipc_mutex *m)
+{
+	return depth_here(m);
 }
 
 /* The thread sanitizer does not know this call: it is told. */
@@ -275,7 +334,8 @@ ipc_mutex_close(struct ipc_mutex *m)
 		return ipc__fail_at(m->text, ipc__fail(EBUSY, "it can not be "
 		    "closed: this process has it locked"));
 	ipc__mutex_delist(m);
-	m->ops->close(m);
+	if (m->ops->close != NULL)
+		m->ops->close(m);
 	free(m->text);
 	free(m);
 	return 0;

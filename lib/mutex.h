@@ -54,6 +54,9 @@ struct ipc_mutex {
 extern const struct ipc__mutex_ops ipc__mutex_own, ipc__mutex_sysv,
     ipc__mutex_file;
 
+/* mutex.c: how often this thread has it. */
+unsigned ipc__mutex_depth(struct ipc_mutex *);
+
 /* mutexlist.c: every handle, so that a forked child's own nothing. */
 int ipc__mutex_enlist(struct ipc_mutex *);
 void ipc__mutex_delist(struct ipc_mutex *);

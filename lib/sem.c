@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "inner.h"
 #include "sem.h"
 
 static const struct ipc__sem_ops *const kinds[IPC__SYNC_SCHEMES] = {
@@ -58,6 +59,45 @@ ipc_sem_open(struct ipc_sem **s, const char *address, int flags,
 		rc = sem_make(s, &a, flags);
 	ipc__address_free(&a);
 	return ipc__fail_at(address, rc);
+}
+
+static int
+inner_init(struct ipc__inner *in, unsigned value)
+{
+	return sem_init(&in->u.sem, 1, value) == -1 ?
+	    ipc__fail_sys("sem_init") : 0;
+}
+
+int
+ipc_sem_init_in(struct ipc_sem **out, struct ipc_region *r, size_t offset,
+    int flags, unsigned value)
+{
+	struct ipc__inner *in = NULL;
+	struct ipc_sem *s;
+	int rc;
+
+	if (out == NULL)
+		return ipc__fail(EINVAL, "ipc_sem_init_in: an argument is "
+		    "NULL");
+	rc = ipc__sync_flags(flags, 0);
+	if (rc < 0)
+		return rc;
+	s = calloc(1, sizeof *s);
+	if (s == NULL)
+		return ipc__fail_sys("calloc");
+	s->ops = &ipc__sem_inner;
+	s->text = strdup("semaphore in a region");
+	rc = s->text == NULL ? ipc__fail_sys("strdup") :
+	    ipc__inner_open(&in, r, offset, flags, IPC__INNER_SEM, inner_init,
+	    value);
+	if (rc < 0) {
+		free(s->text);
+		free(s);
+		return rc;
+	}
+	s->posix = &in->u.sem;
+	*out = s;
+	return 0;
 }
 
 /* The plain answers have no text, and no text is made for them. */

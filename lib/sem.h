@@ -36,6 +36,7 @@ struct ipc_sem {
 	char	*text;		/* the address, for messages */
 };
 
-extern const struct ipc__sem_ops ipc__sem_posix, ipc__sem_sysv, ipc__sem_own;
+extern const struct ipc__sem_ops ipc__sem_posix, ipc__sem_sysv, ipc__sem_own,
+    ipc__sem_inner;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * ipc rm: removes opened objects, meeting points where nobody listens, and
- * semaphores.
+ * ipc rm: removes opened objects, meeting points where nobody listens,
+ * semaphores and mutexes.
  */
 #include <err.h>
 #include <errno.h>
@@ -11,22 +11,15 @@
 #include "common.h"
 
 /* What is no channel is removed by a call of its own. */
-static const struct {
-	const char	*scheme;
-	int		(*unlink)(const char *address);
-} others[] = {
-	{ "sem:", ipc_sem_unlink },
-	{ "posixsem:", ipc_sem_unlink },
-	{ "sysvsem:", ipc_sem_unlink }
-};
-
 static int
 remove_name(const char *address)
 {
-	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-		if (strncmp(address, others[i].scheme,
-		    strlen(others[i].scheme)) == 0)
-			return others[i].unlink(address);
+	unsigned caps = ipc_sync_caps(address);
+
+	if (caps & IPC_SYNC_SEM)
+		return ipc_sem_unlink(address);
+	if (caps & IPC_SYNC_MUTEX)
+		return ipc_mutex_unlink(address);
 	return ipc_unlink(address);
 }
 

@@ -5,34 +5,11 @@
 #include <sys/wait.h>
 
 #include <err.h>
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common.h"
-
-/* How the program ended: whether it did well is our status too. */
-static int
-reap(pid_t child, const char *name)
-{
-	int how;
-
-	while (waitpid(child, &how, 0) < 0)
-		if (errno != EINTR) {
-			warn("waitpid");
-			return EXIT_FAILED;
-		}
-	if (WIFSIGNALED(how)) {
-		warnx("%s: %s", name, strsignal(WTERMSIG(how)));
-		return EXIT_FAILED;
-	}
-	if (WEXITSTATUS(how) != 0) {
-		warnx("%s: exit status %d", name, WEXITSTATUS(how));
-		return EXIT_FAILED;
-	}
-	return EXIT_OK;
-}
 
 /* Is it dead, though not yet reaped?  What was so before SIGCHLD was caught
  * will not be told again. */

@@ -3,6 +3,7 @@
  * What the subcommands share: options, getting a channel, output.
  */
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 
 #include <err.h>
 #include <errno.h>
@@ -101,6 +102,27 @@ with_option(char *buffer, size_t size, const char *address, const char *key,
 		n = snprintf(buffer, size, "%s%c%s=%s", address,
 		    strchr(address, '?') ? '&' : '?', key, value);
 	return n >= 0 && (size_t)n < size;
+}
+
+int
+reap(pid_t child, const char *name)
+{
+	int how;
+
+	while (waitpid(child, &how, 0) < 0)
+		if (errno != EINTR) {
+			warn("waitpid");
+			return EXIT_FAILED;
+		}
+	if (WIFSIGNALED(how)) {
+		warnx("%s: %s", name, strsignal(WTERMSIG(how)));
+		return EXIT_FAILED;
+	}
+	if (WEXITSTATUS(how) != 0) {
+		warnx("%s: exit status %d", name, WEXITSTATUS(how));
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
 }
 
 int

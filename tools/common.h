@@ -34,7 +34,8 @@ struct command {
 };
 
 extern const struct command cmd_bridge, cmd_cat, cmd_demo, cmd_doctor, cmd_gc,
-    cmd_list, cmd_mechanisms, cmd_recv, cmd_rm, cmd_send, cmd_spawn;
+    cmd_list, cmd_lock, cmd_mechanisms, cmd_recv, cmd_rm, cmd_sem, cmd_send,
+    cmd_spawn;
 
 /* How a channel is got, as the options say. */
 enum how { CONNECT, LISTEN, OPEN };
@@ -49,6 +50,10 @@ int next_option(const struct command *, int argc, char *argv[],
     const char *letters);
 int usage(const struct command *);		/* EXIT_USAGE */
 void print_help(const struct command *);
+
+/* Waits for the program `name' to end.  EXIT_FAILED, with a message, unless it
+ * did well. */
+int reap(pid_t child, const char *name);
 
 /* A number between min and max, or a message and exit(EXIT_USAGE). */
 long long number(const char *what, const char *text, long long min,

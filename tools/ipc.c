@@ -16,6 +16,8 @@ static const struct command *const commands[] = {
 	&cmd_cat,
 	&cmd_bridge,
 	&cmd_spawn,
+	&cmd_lock,
+	&cmd_sem,
 	&cmd_mechanisms,
 	&cmd_list,
 	&cmd_rm,

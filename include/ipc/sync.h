@@ -42,6 +42,15 @@ extern "C" {
 
 struct ipc_sem;
 struct ipc_mutex;
+struct ipc_cond;
+struct ipc_region;
+
+/* What each of those in a region takes of it, at a multiple of 64. */
+#define IPC_SYNC_SPACE		128
+
+/* ipc_mutex_init_in */
+#define IPC_MUTEX_RECURSIVE	0x100
+#define IPC_MUTEX_PI		0x200
 
 /* What a scheme can do: ipc_sync_caps(). */
 enum ipc_sync_cap {
@@ -78,6 +87,16 @@ IPC_API unsigned ipc_sync_caps(const char *scheme);
  */
 IPC_API int ipc_sem_open(struct ipc_sem **s, const char *address, int flags,
     unsigned value);
+
+/*
+ * One without a name, in a region, which must stay open longer than this; the
+ * IPC_SYNC_SPACE bytes at offset are zeros before.  flags: IPC_CREATE makes it
+ * if it is not there yet (-ENOENT), IPC_EXCLUSIVE with it is -EEXIST if it is.
+ * However many do that at once, and whoever of them dies, there is one.  It is
+ * one of POSIX: no undo and no descriptor.
+ */
+IPC_API int ipc_sem_init_in(struct ipc_sem **s, struct ipc_region *r,
+    size_t offset, int flags, unsigned value);
 
 /* Takes one. */
 IPC_API int ipc_sem_wait(struct ipc_sem *s, int timeout);
@@ -120,6 +139,13 @@ IPC_API int ipc_mutex_open(struct ipc_mutex **m, const char *address,
     int flags);
 
 /*
+ * One without a name, in a region, as ipc_sem_init_in() has it; it is like
+ * mutex:.  flags: IPC_MUTEX_RECURSIVE and IPC_MUTEX_PI as well.
+ */
+IPC_API int ipc_mutex_init_in(struct ipc_mutex **m, struct ipc_region *r,
+    size_t offset, int flags);
+
+/*
  * Locks it for this thread.  -EOWNERDEAD: it is locked, and its last owner died
  * with it, so what it protects may be half changed.  -EDEADLK: this thread has
  * it already.
@@ -135,6 +161,29 @@ IPC_API int ipc_mutex_close(struct ipc_mutex *m);
 
 /* Removes the name.  Of sysvmutex: it is the mutex itself, for all. */
 IPC_API int ipc_mutex_unlink(const char *address);
+
+/*
+ * Condition variables, in a region.  They survive the death of a waiter and of
+ * one who signals.
+ */
+IPC_API int ipc_cond_init_in(struct ipc_cond **c, struct ipc_region *r,
+    size_t offset, int flags);
+
+/*
+ * Unlocks the mutex, which this thread must have locked once, waits, and locks
+ * it again.  It may return 0 without cause: look whether what is waited for is
+ * so, and call it again.  -EOWNERDEAD: the mutex is locked, and its last owner
+ * died with it.  -ETIMEDOUT, -EAGAIN (timeout 0): it is locked too.
+ */
+IPC_API int ipc_cond_wait(struct ipc_cond *c, struct ipc_mutex *m,
+    int timeout);
+
+/* Wakes one who waits, at least; and all of them. */
+IPC_API int ipc_cond_signal(struct ipc_cond *c);
+IPC_API int ipc_cond_broadcast(struct ipc_cond *c);
+
+/* Frees this handle; NULL is allowed. */
+IPC_API int ipc_cond_close(struct ipc_cond *c);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What has no name: semaphores, mutexes and condition variables in a region.
+ */
+#ifndef IPC_LIB_INNER_H
+#define IPC_LIB_INNER_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdalign.h>
+#include <stdint.h>
+
+#include <ipc/sync.h>
+
+enum ipc__inner_kind {
+	IPC__INNER_SEM = 1, IPC__INNER_MUTEX, IPC__INNER_COND
+};
+
+/* IPC_SYNC_SPACE bytes at most. */
+struct ipc__inner {
+	_Atomic uint64_t state;		/* inner.c */
+	uint32_t	 abi;
+	uint32_t	 flags;		/* as it was made */
+	alignas(16) union {
+		sem_t		sem;
+		pthread_mutex_t	mutex;
+		struct {
+			_Atomic uint32_t turn;	/* the futex */
+			_Atomic uint32_t waiters;
+		} cond;
+	} u;
+};
+
+/* Finds one at this place, or makes it: init() fills u in. */
+int ipc__inner_open(struct ipc__inner **, struct ipc_region *, size_t offset,
+    int flags, enum ipc__inner_kind, int (*init)(struct ipc__inner *,
+    unsigned value), unsigned value);
+
+#endif
