@@ -5,7 +5,6 @@
  */
 #include <err.h>
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "common.h"
