@@ -16,6 +16,7 @@
 
 #include <poll.h>
 #include <stdalign.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -106,6 +107,8 @@ struct ipc__half {
 	size_t		atomic;	  /* byte streams: a send up to here is taken
 				     whole or not at all (0: never sure) */
 	size_t		capacity; /* bytes under way; 0: not known */
+	_Atomic uint64_t wakes;	  /* bells rung at the other side: written by
+				     the half's thread, read by ipc_stats */
 	alignas(16) unsigned char state[]; /* be->size bytes, zeroed */
 };
 
@@ -256,5 +259,8 @@ struct ipc_backend {
 
 /* A backend's state, behind its half. */
 #define IPC__STATE(half, type)	((type *)(void *)(half)->state)
+/* And the half before its state. */
+#define IPC__HALF(behind)	((struct ipc__half *)(void *)		\
+	((unsigned char *)(behind) - offsetof(struct ipc__half, state)))
 
 #endif

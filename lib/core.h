@@ -45,6 +45,7 @@ struct ipc__ready {
 	bool		rung;		/* the bell says: come, there is work */
 	_Atomic bool	woken;		/* ipc_wake was ever used */
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
+	unsigned	crowded;	/* waits to come that do not yield */
 	struct pollfd	sources[IPC__SOURCES];	/* what the epoll set holds */
 	unsigned	count;
 };
@@ -310,6 +311,7 @@ int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
 struct ipc__spin {
 	int64_t		until, yields;
 	unsigned	count;
+	struct ipc__ready *ready;
 };
 void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);

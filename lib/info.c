@@ -109,5 +109,11 @@ ipc_stats(const struct ipc_channel *ch, struct ipc_stats *stats)
 	    memory_order_relaxed);
 	s.sleeps = atomic_load_explicit(&ch->in.sleeps, memory_order_relaxed) +
 	    atomic_load_explicit(&ch->out.sleeps, memory_order_relaxed);
+	if (ch->in.half != NULL)
+		s.wakes = atomic_load_explicit(&ch->in.half->wakes,
+		    memory_order_relaxed);
+	if (ch->out.half != NULL && ch->out.half != ch->in.half)
+		s.wakes += atomic_load_explicit(&ch->out.half->wakes,
+		    memory_order_relaxed);
 	return hand_out(stats, &s, sizeof s, "ipc_stats");
 }

@@ -22,6 +22,10 @@
 /* Spinning: so long without giving the CPU away, and so long in all (ns). */
 #define SPIN_TIME	2000
 #define YIELD_TIME	20000
+/* A yield that took so long (ns) says that others want this CPU; so many waits
+ * go without yielding then. */
+#define CROWDED_TIME	100000
+#define CROWDED_WAITS	500
 
 static struct ipc__ready *
 side_ready(struct ipc_channel *ch, int dir)
@@ -356,8 +360,13 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 		return;
 	now = ipc__now();
 	s->count = 0;
+	s->ready = side_ready(ch, dir);
 	s->yields = many_cpus() ? now + SPIN_TIME : now;
 	s->until = now + YIELD_TIME;
+	if (s->ready->crowded > 0) {
+		s->ready->crowded--;
+		s->until = s->yields;
+	}
 	if (ch->address.opt.wait == IPC__WAIT_SPIN)
 		s->until = now + 1000 * YIELD_TIME;
 }
@@ -385,8 +394,15 @@ ipc__spin_more(struct ipc__spin *s)
 	}
 	if ((now = ipc__now()) > s->until)
 		return false;
-	if (now > s->yields)
+	if (now > s->yields) {
 		sched_yield();
+		/* Somebody else had the CPU for long: a sleeper is woken at
+		 * once, a yielder waits for its turn. */
+		if (ipc__now() - now > CROWDED_TIME) {
+			s->ready->crowded = CROWDED_WAITS;
+			return false;
+		}
+	}
 	return true;
 }
 

@@ -133,6 +133,7 @@ ipc__shm_close(struct ipc__half *h, bool clean)
 static void
 shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token)
 {
+	struct ipc__half *h = IPC__HALF(s);
 	const uint64_t one = 1;
 	ssize_t n;
 
@@ -141,6 +142,9 @@ shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token)
 		n = write(bell, &one, sizeof one);
 	while (n < 0 && errno == EINTR);
 	ipc__ring_rung(&s->ring, token);
+	/* Relaxed: a counter with one writer. */
+	atomic_store_explicit(&h->wakes, atomic_load_explicit(&h->wakes,
+	    memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
 /* After the receiver was shown something. */

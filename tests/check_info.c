@@ -3,6 +3,9 @@
  * What a channel and a mechanism say of themselves is so; and the table says
  * no less than what is promised for every mechanism.
  */
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "support.h"
 
 static char buffer[4 * KIB];
@@ -371,6 +374,35 @@ START_TEST(errors_name_the_address)
 }
 END_TEST
 
+/* Only a ring has to wake its sleeper itself. */
+START_TEST(a_ring_counts_the_sleepers_that_it_wakes)
+{
+	struct ipc_stats st = { .struct_size = sizeof st };
+	struct ipc_channel *ch[2];
+	char byte;
+	pid_t pid;
+	int i;
+
+	expect(0, ipc_pair(ch, "memfd:", 0));
+	expect_sys(pid = fork());
+	if (pid == 0) {
+		ipc_close(ch[0]);
+		while (ipc_recv(ch[1], &byte, 1, -1) == 1)
+			continue;
+		_exit(0);
+	}
+	expect(0, ipc_close(ch[1]));
+	for (i = 0; i < 100 && st.wakes == 0; i++) {
+		pause_ms(20);
+		expect(0, ipc_send(ch[0], "x", 1, SOON));
+		expect(0, ipc_stats(ch[0], &st));
+	}
+	expect_true(st.wakes > 0 && st.wakes <= st.sent);
+	expect(0, ipc_close(ch[0]));
+	expect_sys(waitpid(pid, &i, 0));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -391,6 +423,7 @@ main(void)
 	for_each_case(tc, bytes_read_ahead_are_pending, TALKS,
 	    IPC_CAP_RELIABLE);
 	for_each_case(tc, the_capacity_is_a_ceiling, TALKS, IPC_CAP_RELIABLE);
+	tcase_add_test(tc, a_ring_counts_the_sleepers_that_it_wakes);
 	tc = tcase_open("peer", 20);
 	for_each_case(tc, the_kernel_says_who_is_there, TALKS,
 	    IPC_CAP_PEER | FORKS);

@@ -100,7 +100,8 @@ struct ipc_stats {
 	uint64_t sent, sent_bytes;	/* messages (calls, on a stream) */
 	uint64_t received, received_bytes;
 	uint64_t sleeps;		/* waits in the kernel */
-	uint64_t wakes;			/* other side woken by a call */
+	uint64_t wakes;			/* a ring's sleeper woken by a call; 0
+					   where the kernel does that */
 };
 
 /* One thing that ipc_poll waits for: a channel, a listener, or (both NULL) a
