@@ -188,7 +188,8 @@ struct ipc_backend {
 	ssize_t (*send)(struct ipc__half *h, const struct iovec *iov,
 	    int count, const struct ipc__aside *aside);
 	/* Byte streams: bytes, 0 at the end.  Records: one whole record, its
-	 * size (the core gives room for the largest), -EPIPE at the end, -EMSGSIZE if the
+	 * size (the core gives room for the largest), -EPIPE at the end,
+	 * -EMSGSIZE if the
 	 * iovecs are too small and it was kept.  -EAGAIN: nothing there now.
 	 * aside may be NULL: then descriptors are closed on arrival. */
 	ssize_t (*recv)(struct ipc__half *h, const struct iovec *iov,

@@ -524,6 +524,8 @@ ipc__shut_send(struct ipc_channel *ch)
 {
 	struct ipc__half *h = ch->out.half;
 
+	if (h == NULL)
+		return 0;
 	ipc__goodbye(ch, IPC_SEND);
 	ch->out.shut = true;
 	ch->out.end = -EPIPE;
@@ -540,6 +542,8 @@ ipc__shut_recv(struct ipc_channel *ch)
 {
 	struct ipc__half *h = ch->in.half;
 
+	if (h == NULL)
+		return 0;
 	if (ch->in.life != NULL)
 		ipc__life_bye(ch->in.life, IPC_RECV);
 	else if (ch->out.half == h && !ch->out.shut)

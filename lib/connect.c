@@ -101,8 +101,8 @@ explain(const char *path, int err, const char *scheme)
 			return ipc__fail(EPROTOTYPE, "%s is no meeting point: "
 			    "ipc_open opens a named object", path);
 		if (err == EPROTOTYPE)
-			return ipc__fail(EPROTOTYPE, "%s is a socket of another "
-			    "kind: the meeting point of another mechanism than "
+			return ipc__fail(EPROTOTYPE, "%s is a socket of "
+			    "another kind: the meeting point of another mechanism than "
 			    "%s:, or a name for ipc_open", path, scheme);
 	}
 	if (err == EAGAIN)
@@ -143,8 +143,8 @@ control_connect(const char *path, int timeout, const char *scheme)
 	int fd, err;
 
 	if (n >= sizeof sun.sun_path)
-		return ipc__fail(ENAMETOOLONG, "%s: %zu bytes exceed the %zu of "
-		    "a socket's name", path, n, sizeof sun.sun_path - 1);
+		return ipc__fail(ENAMETOOLONG, "%s: %zu bytes exceed the %zu "
+		    "of a socket's name", path, n, sizeof sun.sun_path - 1);
 	memcpy(sun.sun_path, path, n);
 	if (path[0] == '@')
 		sun.sun_path[0] = 0;
@@ -239,8 +239,8 @@ refused(const struct ipc__greeting *offer)
 	case EMFILE:
 	case ENOSPC:
 	case ENOMEM:
-		return ipc__fail(ECONNREFUSED, "the listener could not make the "
-		    "session: %s", ipc_strerror(-offer->error));
+		return ipc__fail(ECONNREFUSED, "the listener could not make "
+		    "the session: %s", ipc_strerror(-offer->error));
 	}
 	return ipc__fail(ECONNREFUSED, "the listener refused (%s)",
 	    ipc_strerror(-offer->error));

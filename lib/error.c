@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define IPC__ERROR_C	/* where they are defined */
 #include "error.h"
 
 #define ADDRESS_LEAST	96	/* what is left of a long address, at least */

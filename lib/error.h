@@ -40,4 +40,12 @@ int ipc__plain(int rc);
 void ipc__error_keep(struct ipc__error *);
 void ipc__error_restore(const struct ipc__error *);
 
+/* That these return something negative is what an analyzer must know. */
+#if defined(__clang_analyzer__) && !defined(IPC__ERROR_C)
+void ipc__text(const char *fmt, ...);
+#define ipc__fail(code, ...)	(ipc__text(__VA_ARGS__), -(code))
+#define ipc__fail_sys(call)	(-5)
+#define ipc__fail_path(call, path) (-2)
+#endif
+
 #endif

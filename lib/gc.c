@@ -37,7 +37,7 @@ struct state {
 	uid_t		 maker;
 	unsigned long	 users;		/* now; 0 where it does not count */
 	unsigned long	 parts;		/* semaphores */
-	pid_t		 pids[3];	/* who made or last used it; 0: nobody */
+	pid_t		 pids[3];	/* who made or last used it; 0: none */
 };
 
 struct collection {

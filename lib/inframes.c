@@ -18,7 +18,8 @@ check_frame(struct ipc_channel *ch, uint32_t word)
 
 	if (word & IPC__FRAME_CONTROL) {
 		if (size != IPC__CONTROL_SIZE || word & IPC__FRAME_MORE)
-			return ipc__broken(ch, "a control frame of a wrong size");
+			return ipc__broken(ch, "a control frame of a wrong "
+			    "size");
 	} else if (size > in->limit - in->len)
 		return ipc__broken(ch, "a message longer than max-message");
 	in->frame.more = (word & IPC__FRAME_MORE) != 0;
@@ -167,7 +168,8 @@ fill_message(struct ipc_channel *ch)
 	iov[0].iov_len = left;
 	iov[1].iov_base = in->ahead;
 	iov[1].iov_len = in->ahead_size;
-	n = ipc__pull(ch, iov, left < in->frame.left || in->exact ? 1 : 2, &aside);
+	n = ipc__pull(ch, iov, left < in->frame.left || in->exact ? 1 : 2,
+	    &aside);
 	if (n <= 0)
 		return n == 0 ? ipc__ended(ch) : (int)n;
 	if ((size_t)n > left) {

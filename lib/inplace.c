@@ -128,8 +128,8 @@ ipc_release(struct ipc_channel *ch)
 	if ((rc = ipc__call_enter(ch, IPC_RECV, IPC_MESSAGE, &(int){ -1 })) < 0)
 		return rc;
 	if (!ch->in.whole || !ch->in.shown)
-		return (int)ipc__leave_recv(ch, ipc__fail(EINVAL, "%s: no message "
-		    "was shown", ch->address.text));
+		return (int)ipc__leave_recv(ch, ipc__fail(EINVAL, "%s: no "
+		    "message was shown", ch->address.text));
 	ipc__taken(ch);
 	return (int)ipc__leave_recv(ch, 0);
 }

@@ -103,7 +103,8 @@ copied_record(struct ipc_channel *ch, size_t n, size_t room, unsigned tag)
 		unsigned char data[IPC__GREETING];
 
 		if (n > sizeof data)
-			return ipc__broken(ch, "a control record of a wrong size");
+			return ipc__broken(ch, "a control record of a wrong "
+			    "size");
 		if (room > 0)
 			memcpy(data, in->base + in->len, n < room ? n : room);
 		if (n > room)

@@ -427,8 +427,8 @@ ipc_listen(struct ipc_listener **out, const char *address, int flags)
 
 	if (out == NULL || address == NULL ||
 	    flags & ~(IPC_DUPLEX | IPC_HALF_DUPLEX))
-		return ipc__fail(EINVAL, "ipc_listen: an address, and flags out "
-		    "of directions and IPC_HALF_DUPLEX");
+		return ipc__fail(EINVAL, "ipc_listen: an address, and flags "
+		    "out of directions and IPC_HALF_DUPLEX");
 	if ((rc = ipc__listener_new(&l, address, IPC_WAY_SESSION, flags)) < 0)
 		return ipc__fail_at(address, rc);
 	if ((rc = start_listening(l)) == 0)
@@ -533,8 +533,8 @@ ipc_listener_address(const struct ipc_listener *l, char *buffer, size_t size)
 	/* As it was given, without the options that are the listener's. */
 	n = strcspn(l->address.text, "?");
 	if (n >= size)
-		return ipc__fail(ENAMETOOLONG, "%s: does not fit into %zu bytes",
-		    l->address.text, size);
+		return ipc__fail(ENAMETOOLONG, "%s: does not fit into %zu "
+		    "bytes", l->address.text, size);
 	memcpy(buffer, l->address.text, n);
 	buffer[n] = 0;
 	if (l->address.opt.at == NULL)

@@ -336,8 +336,8 @@ ipc_open(struct ipc_channel **ch, const char *address, int flags)
 	int rc;
 
 	if (ch == NULL || !(flags & IPC_DUPLEX))
-		return ipc__fail(EINVAL, "ipc_open: wants a direction, IPC_RECV "
-		    "or IPC_SEND");
+		return ipc__fail(EINVAL, "ipc_open: wants a direction, "
+		    "IPC_RECV or IPC_SEND");
 	if ((rc = check_flags(flags, IPC_DUPLEX | IPC_CREATE | IPC_EXCLUSIVE,
 	    "ipc_open")) < 0)
 		return rc;

@@ -49,7 +49,7 @@ adopt_passed(struct ipc_listener *l)
 {
 	static _Atomic uint64_t taken;
 	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
-	int i, count, rc;
+	int i, count;
 
 	if (pid == NULL || n == NULL || atoi(pid) != getpid())
 		return ipc__fail(ENOENT, "no listening socket was passed "
@@ -58,7 +58,7 @@ adopt_passed(struct ipc_listener *l)
 	for (i = 0; i < count; i++) {
 		if (atomic_load(&taken) & UINT64_C(1) << i)
 			continue;
-		if ((rc = adopt_fd(l, 3 + i)) == 0) {
+		if (adopt_fd(l, 3 + i) == 0) {
 			atomic_fetch_or(&taken, UINT64_C(1) << i);
 			return 0;
 		}

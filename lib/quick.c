@@ -119,7 +119,8 @@ ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
 	ssize_t n;
 
 	if (!in->quick || in->whole || in->len > 0 || in->end ||
-	    in->untold || in->fd_count > 0 || in->fds_lost || !at_rest(ch, &in->ready))
+	    in->untold || in->fd_count > 0 || in->fds_lost ||
+	    !at_rest(ch, &in->ready))
 		return -1;
 	n = in->framed ? quick_frame(in, buffer, size) :
 	    quick_record(in, buffer, size);

@@ -158,7 +158,8 @@ silent_end(struct ipc_channel *ch)
 	if (out->life == NULL || !(out->half->be->traits & IPC__SILENT))
 		return -EAGAIN;
 	ipc__life_look(out->life);
-	return ipc__life_ended(out->life, IPC_RECV) ? ipc__out_ended(ch) : -EAGAIN;
+	return ipc__life_ended(out->life, IPC_RECV) ? ipc__out_ended(ch) :
+	    -EAGAIN;
 }
 
 /* No room: 0 look again, -EAGAIN it is safe to wait, or the end. */

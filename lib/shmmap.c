@@ -400,7 +400,6 @@ ipc__shm_take(struct ipc__half *h, struct ipc__ticket *t,
 
 	if (!map)
 		return -ENOMEM;
-	rc = -EBADMSG;
 	if (t->size - t->next < TICKET_SIZE)
 		goto bad;
 	payload = shm_get(t, 8);

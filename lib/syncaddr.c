@@ -29,7 +29,7 @@ struct row {
 
 #define ROW(name, takes, more)						\
 	.be = {								\
-		.mechanism = { .scheme = (name),				\
+		.mechanism = { .scheme = (name),			\
 		    .ways = 1 << IPC_WAY_OPEN | 1 << IPC_WAY_PAIR },	\
 		.traits = (more),					\
 		.keys = { [IPC_WAY_OPEN] = (takes),		\

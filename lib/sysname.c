@@ -260,7 +260,8 @@ put_note(const char *file, int id, pid_t pid)
 		dir = ipc__sysname_open(true, path, sizeof path);
 		if (dir < 0)
 			return dir;
-		if (ipc__sysnote_read(dir, file, &old) == 0 && !ipc__sysnote_current(&old))
+		if (ipc__sysnote_read(dir, file, &old) == 0 &&
+		    !ipc__sysnote_current(&old))
 			unlinkat(dir, file, 0);
 		rc = write_note(dir, file, id, pid, start_time);
 		ipc__sysname_close(dir, path);
@@ -404,7 +405,8 @@ ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid)
 
 	if (pid == 0)
 		pid = getpid();
-	snprintf(file, sizeof file, "%s-%d.%ld.%" PRIx64, ipc__sysnote_kinds[kind], id,
+	snprintf(file, sizeof file, "%s-%d.%ld.%" PRIx64,
+	    ipc__sysnote_kinds[kind], id,
 	    (long)pid, ipc__start_time(pid));
 	rc = put_note(file, id, pid);
 	return rc == -EEXIST ? 0 : rc;

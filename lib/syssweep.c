@@ -77,7 +77,8 @@ count_if_noted(int dir, const char *file, const struct ipc__sysnote_file *e,
 		return 0;
 	if (e->private)
 		return e->id == wanted->id;
-	return ipc__sysnote_read(dir, file, &r) == 0 && ipc__sysnote_current(&r) &&
+	return ipc__sysnote_read(dir, file, &r) == 0 &&
+	    ipc__sysnote_current(&r) &&
 	    r.what.id == wanted->id;
 }
 
@@ -121,7 +122,8 @@ sweep_named(int dir, const char *file, const struct ipc__sysnote_file *e,
 	lock = ipc__sysname_lock((enum ipc__sysv)e->kind, name);
 	if (lock < 0)
 		return 0;
-	if (ipc__sysnote_read(dir, file, &r) == 0 && (!ipc__sysnote_current(&r) ||
+	if (ipc__sysnote_read(dir, file, &r) == 0 &&
+	    (!ipc__sysnote_current(&r) ||
 	    s->by->gone(e->kind, r.what.id)))
 		swept = tell_and_unlink(dir, file, s);
 	ipc__sysname_unlock(lock, (enum ipc__sysv)e->kind, name);

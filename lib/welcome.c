@@ -54,7 +54,8 @@ ipc__client_peer(struct ipc__client *c, const struct ipc_backend *be)
 static int
 mirror(int dir)
 {
-	return (dir & IPC_RECV ? IPC_SEND : 0) | (dir & IPC_SEND ? IPC_RECV : 0);
+	return (dir & IPC_RECV ? IPC_SEND : 0) |
+	    (dir & IPC_SEND ? IPC_RECV : 0);
 }
 
 static bool

@@ -67,7 +67,7 @@ START_TEST(descriptors_travel_as_copies)
 	const void *data;
 	struct iovec v;
 	unsigned flags;
-	char c;
+	char c = 0;
 
 	pair(0);
 	v = (struct iovec){ &c, 1 };
@@ -97,7 +97,7 @@ START_TEST(descriptors_that_nobody_takes_are_closed)
 	int fds[3] = { 0, 1, 2 }, got = -1;
 	struct ipc__aside aside = { .fds = &got, .fd_count = 1 };
 	struct iovec v;
-	char c;
+	char c = 0;
 
 	pair(0);
 	v = (struct iovec){ &c, 1 };
@@ -138,7 +138,7 @@ START_TEST(no_descriptor_left_sends_nothing)
 {
 	int fds[4] = { 0, 1, 2, 0 };
 	struct rlimit old, few;
-	char c;
+	char c = 0;
 
 	pair(0);
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
@@ -311,7 +311,7 @@ START_TEST(threads_meet_at_a_name)
 	struct ipc__half *l = listen_at("door", 8), *s;
 	pthread_t thread[2];
 	int i;
-	char c;
+	char c = 0;
 
 	pthread_create(&thread[0], NULL, knock, (void *)(uintptr_t)"x");
 	pthread_create(&thread[1], NULL, knock, (void *)(uintptr_t)"y");

@@ -327,7 +327,7 @@ END_TEST
 START_TEST(the_tail_is_behind_large_pieces)
 {
 	struct ipc__half *e[2];
-	char *data = calloc(1, LARGE), first;
+	char *data = calloc(1, LARGE), first = 0;
 
 	make_pair(e, pair_address[_i]);
 	ck_assert_int_gt(put(e[0], data, 90000), 60000);

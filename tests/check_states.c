@@ -22,7 +22,7 @@ START_TEST(the_end_is_told_behind_a_batch)
 {
 	struct ipc_channel *r, *s;
 	const char *at = address_of("fifo", IPC_WAY_OPEN, "");
-	char buf[4][8];
+	char buf[4][8] = { "" };
 	struct iovec iov[4];
 	int i;
 

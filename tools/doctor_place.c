@@ -47,7 +47,8 @@ examine_listening(struct doctor *d, const char *path)
 	snprintf(address, sizeof address, "memfd:ipc-doctor-%ld",
 	    (long)getpid());
 	if (ipc_listen(&l, address, 0) < 0) {
-		finding(d, PROBLEM, NAME, "make it yours, with mode 0700 (root: "
+		finding(d, PROBLEM, NAME, "make it yours, with mode 0700 (root"
+		    ": "
 		    "0755), or name another one in IPC_RUNTIME_DIR",
 		    "names can not be made: %s", ipc_errmsg());
 		return;

@@ -24,7 +24,7 @@ struct holder {
 
 struct object {
 	const char	*kind;		/* the scheme, where there is one */
-	char		*name;		/* a path, /NAME, @NAME, 0xKEY, a name */
+	char		*name;		/* a path, /NAME, @NAME, 0xKEY, name */
 	long long	 id;		/* System V; -1: none */
 	long long	 size;		/* bytes; -1: not known */
 	bool		 owned;		/* the next two are known */

@@ -19,7 +19,8 @@ extern "C" {
  * to be private.  Nothing that the kernel says a living process holds; nothing
  * that has a name which a program gave it, such as an opened queue or a
  * journal, for that is no leftover.  Before each one it calls told (may be
- * NULL) with what it is: a path, or the address of what is no file.  Returns how many were removed.
+ * NULL) with what it is: a path, or the address of what is no
+ * file.  Returns how many were removed.
  */
 IPC_API int ipc_gc(void (*told)(const char *what, void *user), void *user);
 
