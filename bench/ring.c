@@ -317,7 +317,7 @@ static void
 drain(struct ipc__half *h, size_t size, const char *how)
 {
 	char *buffer = malloc(size + 1);
-	uint64_t sum = 0, k, expected = 0, lap = ringful(h, size);
+	uint64_t sum = 0, k = 0, expected = 0, lap = ringful(h, size);
 	uint64_t from = now(), till;
 	const void *p;
 	unsigned flags = 0;

@@ -102,8 +102,9 @@ explain(const char *path, int err, const char *scheme)
 			    "ipc_open opens a named object", path);
 		if (err == EPROTOTYPE)
 			return ipc__fail(EPROTOTYPE, "%s is a socket of "
-			    "another kind: the meeting point of another mechanism than "
-			    "%s:, or a name for ipc_open", path, scheme);
+			    "another kind: the meeting point of another "
+			    "mechanism than %s:, or a name for ipc_open",
+			    path, scheme);
 	}
 	if (err == EAGAIN)
 		return ipc__fail(EAGAIN, "connect %s: the listener's backlog "

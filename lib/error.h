@@ -44,8 +44,8 @@ void ipc__error_restore(const struct ipc__error *);
 #if defined(__clang_analyzer__) && !defined(IPC__ERROR_C)
 void ipc__text(const char *fmt, ...);
 #define ipc__fail(code, ...)	(ipc__text(__VA_ARGS__), -(code))
-#define ipc__fail_sys(call)	(-5)
-#define ipc__fail_path(call, path) (-2)
+#define ipc__fail_sys(call)	(ipc__text(call), -5)
+#define ipc__fail_path(call, path) (ipc__text("%s", path), -2)
 #endif
 
 #endif

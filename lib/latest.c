@@ -76,7 +76,7 @@ ipc__latest_format(void *memory, uint64_t size)
 bool
 ipc__latest_is(const void *memory)
 {
-	unsigned char m[sizeof magic];
+	unsigned char m[sizeof magic] = { 0 };
 	unsigned i;
 
 	for (i = 0; i < sizeof m; i++)

@@ -24,9 +24,9 @@
  *   word	stored with release by the sender after cells and payload,
  *		loaded with acquire by the receiver before it reads those.  It
  *		is the one store by which records become visible: one, or all
- *		of a line at once.  A line is closed before the first word of the next is
- *		stored, so a word with this lap's tag is never ahead of the
- *		stream.
+ *		of a line at once.  A line is closed before the first word of
+ *		the next is stored, so a word with this lap's tag is never
+ *		ahead of the stream.
  *   cell	relaxed: ordered by the word.
  *   pos	stored with release by the receiver after its last read of what
  *		it gives back, loaded with acquire by the sender before it
@@ -48,9 +48,9 @@
  *   never takes back.  If S's fence comes before F, W sees sleep, which
  *   precedes S's fence.  Else S sees reg and calls membarrier, which puts a
  *   full barrier into W's instruction stream: if that is before W's load of
- *   sleep, W sees sleep, since S stored it before the call; if it is after, W's store of the
- *   ring's change was before the load, so it is before the barrier, and S,
- *   which looks after the call, sees it.
+ *   sleep, W sees sleep, since S stored it before the call; if it is after, W's
+ *   store of the ring's change was before the load, so it is before the
+ *   barrier, and S, which looks after the call, sees it.
  *   In lasting (opened) rings sides come and go; there nobody omits.
  * W rings the bell first and then moves sleep from the value it saw to the next
  * even one by compare-and-swap: if S has slept anew meanwhile, the swap fails

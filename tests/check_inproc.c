@@ -205,7 +205,7 @@ accept_from(struct ipc__half **h, struct ipc__half *l)
 START_TEST(clients_are_accepted_in_order)
 {
 	struct ipc__half *l = listen_at("door", 0), *c[3], *s;
-	char n;
+	char n = 0;
 	int i;
 
 	ck_assert_int_eq(ready(l->fd, POLLIN, 0), 0);
@@ -252,7 +252,7 @@ END_TEST
 START_TEST(a_backlog_is_bounded_and_ends_with_its_listener)
 {
 	struct ipc__half *l = listen_at("door", 2), *c[3], *s;
-	char x;
+	char x = 0;
 
 	ck_assert_int_eq(connect_to(&c[0], "door", 0), 0);
 	ck_assert_int_eq(connect_to(&c[1], "door", 0), 0);

@@ -395,7 +395,8 @@ END_TEST
 START_TEST(a_client_comes_back_on_the_same_port)
 {
 	char where[200], buf[100];
-	struct ipc__half *l = listener("udp://127.0.0.1:0", where), *e = NULL, *none;
+	struct ipc__half *l = listener("udp://127.0.0.1:0", where), *none;
+	struct ipc__half *e = NULL;
 	union ipc__sockaddr to = name_of(l->fd), mine;
 	int i, tries, rc, fd = stranger(AF_INET, 0);
 
