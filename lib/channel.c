@@ -427,6 +427,23 @@ ipc__channel_attach(struct ipc_channel *ch, struct ipc__half *rx,
 	}
 }
 
+/* The life line hung up: nobody holds the other end, so nobody who has not
+ * taken it will. */
+static void
+note_refusal(struct ipc__half *h, struct ipc__life *life)
+{
+	struct pollfd p = { .fd = life != NULL ? life->fd : -1 };
+	int n;
+
+	if (h == NULL || life == NULL || !(h->be->traits & IPC__CONFIRM))
+		return;
+	/* It is not asked again after this: a passing ENOMEM is tried over. */
+	if ((n = poll(&p, 1, 0)) == -1)
+		n = poll(&p, 1, 0);
+	if (n == 1 && p.revents & POLLHUP)
+		h->refused = true;
+}
+
 void
 ipc__channel_free(struct ipc_channel *ch, bool clean)
 {
@@ -440,6 +457,8 @@ ipc__channel_free(struct ipc_channel *ch, bool clean)
 	ipc__greet_free(ch->greet);
 	ipc__in_free(&ch->in);
 	ipc__out_free(&ch->out);
+	note_refusal(ch->in.half, ch->in.life);
+	note_refusal(ch->out.half, ch->out.life);
 	ipc__half_free(ch->in.half, clean);
 	ipc__half_free(ch->out.half, clean);
 	if (ch->in.life != NULL)
