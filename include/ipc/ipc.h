@@ -13,6 +13,7 @@
 #include <ipc/channel.h>
 #include <ipc/names.h>
 #include <ipc/region.h>
+#include <ipc/rpc.h>
 #include <ipc/sync.h>
 
 #endif
