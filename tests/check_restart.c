@@ -207,21 +207,24 @@ nobody_there(int rc)
 	return rc == -ECONNREFUSED || rc == -ENOENT;
 }
 
-/* Sometimes before it listens.  0, or why there is nobody. */
+/* Sometimes before it listens.  0, or why there is nobody.  A listener that
+ * nothing tells of (UDP) is not waited for when it may be dead. */
 static int
-connect_to(struct ipc_channel **ch, pid_t server)
+connect_to(struct ipc_channel **ch, pid_t server, bool calm)
 {
 	double limit = now_ms() + SOON;
-	bool waits = random() % 4 != 0, dead;
+	bool tells = here.caps & IPC_CAP_END, dead;
+	bool waits = !tells || random() % 4 != 0;
+	int timeout = calm || tells ? SOON : 20 * LOOK;
 	int rc;
 
 	while (waits && tale->stage == BEGUN && !is_dead(server))
 		sched_yield();
 	do {
 		dead = is_dead(server);
-		rc = ipc_connect(ch, name, 0, SOON);
+		rc = ipc_connect(ch, name, 0, timeout);
 	} while (nobody_there(rc) && !dead && now_ms() < limit);
-	return rc;
+	return rc == -ETIMEDOUT && timeout < SOON ? -ECONNREFUSED : rc;
 }
 
 /* The server is killed; the client lives, and may hold what is dead for a
@@ -234,7 +237,7 @@ server_is_killed(bool calm, struct ipc_channel **dead)
 	struct ipc_channel *ch;
 	int end = 0, rc;
 
-	rc = connect_to(&ch, pid);
+	rc = connect_to(&ch, pid, calm);
 	if (*dead != NULL)
 		expect(0, ipc_close(*dead));
 	*dead = NULL;
@@ -419,25 +422,11 @@ mother_is_killed(bool calm)
  * Rounds
  */
 
-/* An address of 127/8 is this process's own, and so are all its ports. */
-static void
-name_one(void)
-{
-	unsigned pid = (unsigned)getpid();
-
-	if (here.way == IPC_WAY_SESSION && here.caps & IPC_CAP_NETWORK)
-		snprintf(name, sizeof name, "%s://127.%u.%u.%u:7531",
-		    here.scheme, pid >> 16 & 63, pid >> 8 & 255,
-		    (pid & 255) | 1);
-	else
-		strlcpy(name, address(""), sizeof name);
-}
-
 static void
 run_rounds(int i, void (*even)(void), void (*odd)(void))
 {
 	begin(i);
-	name_one();
+	name_own(name, sizeof name);
 	somebody_died();
 	tale_new();
 	base = left_things();

@@ -30,6 +30,8 @@ struct tale {
 	_Atomic int	 stage;
 	_Atomic unsigned sent;	/* messages whose send has returned 0 */
 	_Atomic unsigned got;	/* messages that were received */
+	_Atomic unsigned next;	/* the one to be received next */
+	unsigned	 limit;	/* and where that ends */
 	_Atomic int	 usual;	/* us that it takes, undisturbed */
 	/* Seen by whoever does both: where the killed ones were. */
 	unsigned	 killed[STAGES];
@@ -72,6 +74,20 @@ tale_free(void)
 		    tale->killed[LISTENING], tale->killed[MET],
 		    tale->killed[CLOSING], tale->killed[DONE], tale->usual);
 	munmap(tale, sizeof *tale);
+}
+
+/* A name for all rounds.  An address of 127/8 is this process's own, and so are
+ * all its ports. */
+static inline void
+name_own(char *name, size_t size)
+{
+	unsigned pid = (unsigned)getpid();
+
+	if (here.caps & IPC_CAP_NETWORK)
+		snprintf(name, size, "%s://127.%u.%u.%u:7531", here.scheme,
+		    1 + (pid >> 16 & 63), pid >> 8 & 255, pid & 255);
+	else
+		snprintf(name, size, "%s", address(""));
 }
 
 /*
