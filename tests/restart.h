@@ -171,7 +171,8 @@ line_size(unsigned number)
 }
 
 static inline int
-say(struct ipc_channel *ch, struct side *me, unsigned more, bool last)
+say_within(struct ipc_channel *ch, struct side *me, unsigned more, bool last,
+    int timeout)
 {
 	static char data[LINE_MAX_SIZE];
 	struct line line = { me->out, (uint16_t)more, last };
@@ -180,12 +181,18 @@ say(struct ipc_channel *ch, struct side *me, unsigned more, bool last)
 
 	pattern_fill(data, size, me->out);
 	memcpy(data, &line, sizeof line);
-	if ((rc = ipc_send(ch, data, size, SOON)) < 0)
+	if ((rc = ipc_send(ch, data, size, timeout)) < 0)
 		return rc;
 	me->out++;
 	if (me->tale != NULL)
 		me->tale->sent++;
 	return 0;
+}
+
+static inline int
+say(struct ipc_channel *ch, struct side *me, unsigned more, bool last)
+{
+	return say_within(ch, me, more, last, SOON);
 }
 
 /* Whole and untouched, whatever its number. */

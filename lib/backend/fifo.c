@@ -101,7 +101,7 @@ tidy(const char *dir)
 }
 
 /* A name that nobody uses, in the directory of path, and that tells who made
- * it. */
+ * it; those of the dead go. */
 static int
 hidden_path(const char *path, char *hidden, size_t size)
 {
@@ -423,11 +423,14 @@ fifo_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 static int
 fifo_unlink(const struct ipc__address *a)
 {
+	char path[IPC__PATH_MAX];
 	int rc;
 
 	rc = check_kind(a->name);
 	if (rc == 0 && unlink(a->name) < 0)
 		rc = ipc__fail_sys("unlink");
+	if (rc == 0)
+		(void)hidden_path(a->name, path, sizeof path);
 	return rc;
 }
 
