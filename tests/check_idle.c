@@ -309,7 +309,8 @@ cost_of_pipe(void)
 
 /* This side gives its CPU away about once in each round trip: whoever spins
  * does it not at all, whoever yields in vain more often. */
-START_TEST(two_ends_on_one_cpu_take_turns)
+static void
+take_turns(int i, const char *when)
 {
 	struct rusage before, after;
 	struct ipc_channel *ch;
@@ -317,13 +318,12 @@ START_TEST(two_ends_on_one_cpu_take_turns)
 	long changes;
 	pid_t pid;
 
-	pin();
 	pipes = cost_of_pipe();
-	ch = with_peer(_i, "", 0, answer_trips, NULL, &pid);
+	ch = with_peer(i, "", 0, answer_trips, NULL, &pid);
 	round_trip(ch);
 	expect_sys(getrusage(RUSAGE_SELF, &before));
 	cost = cpu_ms();
-	for (int i = 0; i < TRIPS; i++)
+	for (int n = 0; n < TRIPS; n++)
 		round_trip(ch);
 	cost = (cpu_ms() - cost) * 1e3 / TRIPS;
 	expect_sys(getrusage(RUSAGE_SELF, &after));
@@ -332,12 +332,31 @@ START_TEST(two_ends_on_one_cpu_take_turns)
 	changes = after.ru_nvcsw + after.ru_nivcsw - before.ru_nvcsw -
 	    before.ru_nivcsw;
 	if (tells())
-		fprintf(stderr, "%s: on one CPU a round trip costs a side "
+		fprintf(stderr, "%s: on one CPU%s a round trip costs a side "
 		    "%.2f us, over pipes %.2f: %.2f times; %.2f changes\n",
-		    where(), cost, pipes, cost / pipes,
+		    where(), when, cost, pipes, cost / pipes,
 		    (double)changes / TRIPS);
 	expect_true(changes >= TRIPS / 2);
 	expect_true(changes <= 4 * TRIPS);
+}
+
+START_TEST(two_ends_on_one_cpu_take_turns)
+{
+	pin();
+	take_turns(_i, "");
+}
+END_TEST
+
+/* The library has seen several. */
+START_TEST(two_ends_that_come_to_one_cpu_take_turns)
+{
+	struct ipc_channel *ch[2];
+
+	ends_of(_i, ch, "", 0);
+	carry(ch[0], ch[1], 10);
+	close_ends(ch);
+	pin();
+	take_turns(_i, ", pinned late,");
 }
 END_TEST
 
@@ -354,5 +373,7 @@ main(void)
 	for_each_case(tc, an_idle_ring_has_touched_little_and_grows, TALKS,
 	    FORKS | IPC_CAP_INPLACE);
 	for_each_case(tc, two_ends_on_one_cpu_take_turns, PAIR, FORKS);
+	for_each_case(tc, two_ends_that_come_to_one_cpu_take_turns, PAIR,
+	    FORKS | IPC_CAP_INPLACE);
 	return suite_close();
 }
