@@ -310,12 +310,15 @@ $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
 check-model: ## spin finds no lost wake-up in the ring's sleeping
 	@CC="$(CC)" sh $(S)scripts/check-model.sh $(SRC)
 
-# The tests that repeat themselves, a hundred times as long: hours.
-LONG := death fork namerace unixname ring shm queueleft journal threads \
-	restart
+# The tests that repeat themselves, as often as their heads say: hours.  How
+# long a hostile side is at it is 18 ms for each percent: three minutes.
+LONG := death fork gc idle journal journalkill lock names8 namerace order \
+	queueleft reopen restart ring scribble shm synckill syncnames8 sysname \
+	threads unixname wake
 ROUNDS ?= 10000
 check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
-	@IPC_TEST_ROUNDS=$(ROUNDS) $(MAKE) -f $(TOP)/Makefile \
+	@IPC_TEST_ROUNDS=$(ROUNDS) IPC_CHECK_HOSTILE=$$(($(ROUNDS) * 18)) \
+	    CK_TIMEOUT_MULTIPLIER=100 $(MAKE) -f $(TOP)/Makefile \
 	    CHECK_TIMEOUT=86400 \
 	    $(patsubst %,check-%,$(filter $(UNITS),$(LONG)))
 

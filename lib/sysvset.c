@@ -16,6 +16,7 @@
 #include <sys/ipc.h>
 #include <sys/sem.h>
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <ipc/channel.h>
