@@ -110,6 +110,7 @@ const struct ipc_backend ipc__backend_posixshm = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.over = ipc__shm_hung_up,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,
 	.ends_with = ipc__shm_ends_with,

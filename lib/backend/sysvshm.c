@@ -517,6 +517,7 @@ const struct ipc_backend ipc__backend_sysvshm = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = sysvshm_arm,
+	.over = ipc__shm_hung_up,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,
 	.ends_with = ipc__shm_ends_with,
