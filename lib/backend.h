@@ -148,6 +148,9 @@ struct ipc_backend {
 
 	/* Removes the named object (not a meeting point).  NULL: no name. */
 	int (*unlink)(const struct ipc__address *);
+	/* Is there an object that open would find, whether we may or not?
+	 * NULL: its name is a path, and there the kernel tells. */
+	bool (*exists)(const struct ipc__address *);
 
 	/* Native sessions.  listen: h->fd becomes a listening descriptor.
 	 * accept: -EAGAIN when nobody is there.  connect: may answer

@@ -70,6 +70,13 @@ ipc__be_unlink(const struct ipc__address *a)
 }
 
 bool
+ipc__be_exists(const struct ipc__address *a)
+{
+	return a->be->exists != NULL && a->name[0] != '\0' &&
+	    a->be->exists(a);
+}
+
+bool
 ipc__be_native(const struct ipc_backend *be)
 {
 	return be->listen != NULL;

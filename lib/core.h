@@ -205,6 +205,7 @@ int ipc__be_pair(const struct ipc_backend *be, struct ipc__half *a,
     struct ipc__half *b, const struct ipc__address *address);
 int ipc__be_open(struct ipc__half *h, const struct ipc__address *a, int flags);
 int ipc__be_unlink(const struct ipc__address *a);
+bool ipc__be_exists(const struct ipc__address *a);
 bool ipc__be_native(const struct ipc_backend *be);
 int ipc__be_listen(struct ipc__half *h, const struct ipc__address *a);
 int ipc__be_accept(struct ipc__half *h, struct ipc__half *listener);
