@@ -466,7 +466,7 @@ never_alone(struct ipc_rwlock *l, int me)
 	while (!race->stop) {
 		must(rdlock(l, -1) == 0);
 		race->inside[me] = 1;
-		until = seconds() + 0.1;
+		until = seconds() + 0.03;
 		while (!race->inside[!me] && seconds() < until && !race->stop)
 			sched_yield();
 		if (race->inside[!me])
