@@ -168,6 +168,8 @@ ipc_rwlock_unlock(struct ipc_rwlock *l)
 		return fail(l, -EPERM);
 	place = ipc__rw_place(h);
 	ipc__rw_drop(h);
+	if (place == IPC__RW_WRITER)
+		ipc__rw_unclaim(l, place);
 	rc = l->ops->unlock(l, place);
 	if (rc < 0 && rc != -EIDRM)
 		ipc__rw_hold(l, place);

@@ -31,9 +31,9 @@ struct ipc__rwlock_ops {
 	/* *place: the reader's, claimed. */
 	int	(*rdlock)(struct ipc_rwlock *, int timeout, unsigned *place);
 	int	(*wrlock)(struct ipc_rwlock *, int timeout);
-	/* place: a reader's, or IPC__RW_WRITER; unclaimed as soon as it is not
-	 * held any more.  -EIDRM: there is nothing to be unlocked any more;
-	 * other errors: it is still locked. */
+	/* place: a reader's, which is unclaimed as soon as it is not held any
+	 * more, or IPC__RW_WRITER.  -EIDRM: there is nothing to be unlocked
+	 * any more; other errors: it is still locked. */
 	int	(*unlock)(struct ipc_rwlock *, unsigned place);
 	void	(*close)(struct ipc_rwlock *);	/* not called where open has
 						   failed; may be NULL */

@@ -247,9 +247,11 @@ leave_reading(struct file_rwlock *f)
 static int
 file_unlock(struct ipc_rwlock *l, unsigned place)
 {
-	int rc = place == IPC__RW_WRITER ? leave_writing(file_state(l)) :
-	    leave_reading(file_state(l));
+	int rc;
 
+	if (place == IPC__RW_WRITER)
+		return leave_writing(file_state(l));
+	rc = leave_reading(file_state(l));
 	if (rc == 0)
 		ipc__rw_unclaim(l, place);
 	return rc;

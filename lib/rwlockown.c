@@ -72,11 +72,12 @@ own_wrlock(struct ipc_rwlock *l, int timeout)
 static int
 own_unlock(struct ipc_rwlock *l, unsigned place)
 {
-	ipc__rw_unclaim(l, place);
 	if (place == IPC__RW_WRITER)
 		ipc__rw_wrunlock(own_state(l)->rw);
-	else
+	else {
+		ipc__rw_unclaim(l, place);
 		ipc__rw_rdunlock(own_state(l)->rw, place);
+	}
 	return 0;
 }
 

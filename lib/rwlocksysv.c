@@ -9,6 +9,7 @@
  */
 #include <sys/sem.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -25,12 +26,28 @@ enum { TOKENS, WANTED, INSIDE, SEMAPHORES };
 struct sysv_rwlock {
 	struct ipc_rwlock l;
 	int		 id;
+	/* Between processes the kernel's calls order memory; the language, and
+	 * checkers, know only this of threads: each unlock adds one (release),
+	 * and each lock reads it (acquire). */
+	_Atomic unsigned unlocks;
 };
 
-static int
-sysv_id(struct ipc_rwlock *l)
+static struct sysv_rwlock *
+sysv_state(struct ipc_rwlock *l)
 {
-	return ((struct sysv_rwlock *)(void *)l)->id;
+	return (struct sysv_rwlock *)(void *)l;
+}
+
+static void
+sysv_locked(struct sysv_rwlock *v)
+{
+	(void)atomic_load_explicit(&v->unlocks, memory_order_acquire);
+}
+
+static void
+sysv_unlocking(struct sysv_rwlock *v)
+{
+	atomic_fetch_add_explicit(&v->unlocks, 1, memory_order_release);
 }
 
 static int
@@ -54,7 +71,7 @@ sysv_open(struct ipc_rwlock *l, const struct ipc__address *a, int flags)
 
 	if (rc == 0)
 		rc = ipc__sysvset_open(&set, flags);
-	((struct sysv_rwlock *)(void *)l)->id = rc;
+	sysv_state(l)->id = rc;
 	return rc < 0 ? rc : 0;
 }
 
@@ -130,7 +147,8 @@ sysv_rdlock(struct ipc_rwlock *l, int timeout, unsigned *place)
 	if (claimed < 0)
 		return claimed;
 	*place = (unsigned)claimed;
-	rc = sysv_read(sysv_id(l), timeout);
+	rc = sysv_read(sysv_state(l)->id, timeout);
+	sysv_locked(sysv_state(l));
 	if (rc < 0 && rc != -EOWNERDEAD)
 		ipc__rw_unclaim(l, *place);
 	return rc;
@@ -180,11 +198,12 @@ static int
 sysv_wrlock(struct ipc_rwlock *l, int timeout)
 {
 	union { int val; } one = { .val = 1 };
-	int id = sysv_id(l), inside, rc;
+	int id = sysv_state(l)->id, inside, rc;
 
 	rc = sysv_take_all(id, timeout > 0 ? ipc__deadline(timeout) : timeout);
 	if (rc < 0)
 		return rc;
+	sysv_locked(sysv_state(l));
 	inside = sysv_inside(id);
 	if (inside == 1)
 		return 0;
@@ -201,15 +220,16 @@ sysv_unlock(struct ipc_rwlock *l, unsigned place)
 {
 	struct sembuf one = { .sem_num = TOKENS, .sem_op = 1,
 	    .sem_flg = SEM_UNDO };
-	int id = sysv_id(l), rc;
+	int id = sysv_state(l)->id, rc;
 
+	sysv_unlocking(sysv_state(l));
 	if (place == IPC__RW_WRITER)
 		rc = sysv_give_all(id);
 	else
 		rc = semop(id, &one, 1) == 0 ? 0 : ipc__sysvset_fail("semop");
 	if (rc == -EINVAL)
 		rc = ipc__fail(EIDRM, "the lock was removed");
-	if (rc == 0 || rc == -EIDRM)
+	if ((rc == 0 || rc == -EIDRM) && place != IPC__RW_WRITER)
 		ipc__rw_unclaim(l, place);
 	return rc;
 }

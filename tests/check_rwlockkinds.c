@@ -380,12 +380,18 @@ main(void)
 
 	tcase_add_checked_fixture(tc, rwlocks_setup, rwlocks_teardown);
 	tcase_set_timeout(tc, 20);
-	tcase_add_loop_test(tc, more_readers_than_there_is_room_for_are_told,
-	    0, 2);
 	tcase_add_loop_test(tc, garbage_in_its_words_is_put_right, 0, 2);
 	tcase_add_test(tc, a_file_of_garbage_is_refused);
 	tcase_add_test(tc, places_in_a_region_are_checked);
+#ifndef __SANITIZE_THREAD__	/* it allows 64 mutexes to a thread, and knows
+				   of no mutex that outlives its owner */
+	tcase_add_loop_test(tc, more_readers_than_there_is_room_for_are_told,
+	    0, 2);
 	tcase_add_loop_test(tc, threads_that_end_with_it_have_died, 0, 2);
+#else
+	(void)more_readers_than_there_is_room_for_are_told;
+	(void)threads_that_end_with_it_have_died;
+#endif
 	tcase_add_loop_test(tc, somebody_of_the_same_number_is_somebody_else,
 	    0, KINDS);
 	tcase_add_test(tc, a_file_lock_is_one_that_others_see);
