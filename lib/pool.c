@@ -59,7 +59,8 @@ describe(struct ipc_pool_result *r, const struct ipc__task *t)
 	struct ipc_pool_result full = {
 		.struct_size = r->struct_size, .tag = t->tag,
 		.status = t->status, .wait_status = t->wait_status,
-		.tries = t->tries, .data = t->data, .size = t->size
+		.tries = t->tries, .size = t->size,
+		.data = t->message + IPC__POOL_HEAD
 	};
 
 	memcpy(r, &full, r->struct_size < sizeof full ? r->struct_size :

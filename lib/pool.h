@@ -50,8 +50,9 @@ struct ipc__task {
 	TAILQ_ENTRY(ipc__task) entry;	/* free, waiting or finished */
 	TAILQ_ENTRY(ipc__task) all;	/* in the order of submission */
 	enum ipc__task_state state;
-	unsigned char	*data;
-	size_t		 size, room;
+	unsigned char	*message;	/* its head, then its bytes */
+	size_t		 size;		/* of these */
+	size_t		 room;		/* for the whole message */
 	void		*tag;
 	int		 status, wait_status;
 	unsigned	 tries;
@@ -74,6 +75,7 @@ struct ipc__worker {
 	unsigned	 first, count;
 	uint32_t	 serial;	/* of the first */
 	bool		 begun;		/* the last is not wholly sent */
+	bool		 awake;		/* its channel rests: we look into it */
 	bool		 overdue;	/* its time is over, it gets a moment */
 	size_t		 arrived;	/* of an answer, when it was overdue */
 	int		 why;		/* 0, or why we ended it */
@@ -100,7 +102,9 @@ struct ipc_pool {
 
 	struct ipc__task *tasks;	/* limit + 1 of them */
 	struct ipc__tasks free, waiting, finished, all;
-	struct ipc__task *taken;	/* the caller looks at its data */
+	struct ipc__task *taken;	/* the caller looks at its bytes */
+	unsigned char	*inbox;		/* for the message that comes next; */
+	size_t		 inbox_room;	/* changes places with a task's */
 	unsigned	 places;	/* in use, without that one */
 	unsigned	 waiting_count, given_count, finished_count;
 
@@ -146,12 +150,12 @@ void ipc__tasks_free(struct ipc_pool *p);
 /* A free place with a copy of the task, which then waits.  -ENOMEM. */
 int ipc__task_add(struct ipc_pool *p, const void *data, size_t size,
     void *tag);
-/* Room in its buffer; what is in it is lost. */
-int ipc__task_room(struct ipc__task *t, size_t size);
+/* Room for a message in a buffer; what is in it is lost. */
+int ipc__task_room(unsigned char **buffer, size_t *room, size_t size);
 /* Is given back by its worker, to be the first that is given again. */
 void ipc__task_again(struct ipc_pool *p, struct ipc__task *t);
 struct ipc__task *ipc__task_give(struct ipc_pool *p);
-/* Its result is there, as t->data and size where status is the handler's. */
+/* Its result is there, in t->message and size where it is the handler's. */
 void ipc__task_finish(struct ipc_pool *p, struct ipc__task *t, int status);
 /* All that wait end with this. */
 void ipc__tasks_fail(struct ipc_pool *p, int status, int wait_status);
@@ -189,6 +193,8 @@ void ipc__pool_unlist(struct ipc_pool *p);
 void ipc__pool_give(struct ipc_pool *p);
 /* Takes all answers that are there; the worker may be gone after it. */
 void ipc__worker_hear(struct ipc_pool *p, struct ipc__worker *w);
+/* The same where nothing says that there are any, and looking is cheap. */
+void ipc__worker_look(struct ipc_pool *p, struct ipc__worker *w);
 /* Goes on with the task that is not wholly sent. */
 void ipc__worker_send(struct ipc_pool *p, struct ipc__worker *w);
 /* The task was canceled: its worker's answer will be dropped. */

@@ -102,7 +102,7 @@ ipc__worker_begin(struct ipc_pool *p, struct ipc__worker *w)
 	int rc;
 
 	w->first = w->count = w->done = w->serial = 0;
-	w->begun = w->overdue = w->greeted = false;
+	w->begun = w->overdue = w->greeted = w->awake = false;
 	w->why = 0;
 	if ((rc = ipc__worker_start(p, w)) < 0)
 		return rc;

@@ -34,24 +34,26 @@ ipc__tasks_free(struct ipc_pool *p)
 	unsigned i;
 
 	for (i = 0; p->tasks != NULL && i <= p->config.limit; i++)
-		free(p->tasks[i].data);
+		free(p->tasks[i].message);
 	free(p->tasks);
+	free(p->inbox);
 }
 
 int
-ipc__task_room(struct ipc__task *t, size_t size)
+ipc__task_room(unsigned char **buffer, size_t *room, size_t size)
 {
-	size_t room = size > ROOM_LEAST ? size : ROOM_LEAST;
-	unsigned char *data;
+	unsigned char *p;
 
-	if (t->room >= size && t->data != NULL)
+	if (*room >= size)
 		return 0;
-	data = malloc(room);
-	if (data == NULL)
+	if (size < ROOM_LEAST)
+		size = ROOM_LEAST;
+	p = malloc(size);
+	if (p == NULL)
 		return ipc__fail(ENOMEM, "no memory for %zu bytes", size);
-	free(t->data);
-	t->data = data;
-	t->room = room;
+	free(*buffer);
+	*buffer = p;
+	*room = size;
 	return 0;
 }
 
@@ -61,10 +63,11 @@ ipc__task_add(struct ipc_pool *p, const void *data, size_t size, void *tag)
 	struct ipc__task *t = TAILQ_FIRST(&p->free);
 	int rc;
 
-	if ((rc = ipc__task_room(t, size)) < 0)
+	if ((rc = ipc__task_room(&t->message, &t->room,
+	    IPC__POOL_HEAD + size)) < 0)
 		return rc;
 	if (size > 0)
-		memcpy(t->data, data, size);
+		memcpy(t->message + IPC__POOL_HEAD, data, size);
 	TAILQ_REMOVE(&p->free, t, entry);
 	t->size = size;
 	t->tag = tag;

@@ -133,7 +133,7 @@ look(struct ipc_pool *p)
 	for (i = 0; i < p->config.workers; i++) {
 		w = &p->workers[i];
 		if (w->state == IPC__WORKER_READY && w->count > 0)
-			ipc__worker_hear(p, w);
+			ipc__worker_look(p, w);
 	}
 	return p->given_count < before;
 }
@@ -150,6 +150,49 @@ ipc__pool_pump(struct ipc_pool *p)
 	return rc < 0 ? rc : 0;
 }
 
+/* Those that we have looked into are to ring again. */
+static void
+listen_to_all(struct ipc_pool *p)
+{
+	struct ipc__worker *w;
+	unsigned i;
+
+	for (i = 0; i < p->config.workers; i++) {
+		w = &p->workers[i];
+		if (w->ch != NULL && w->awake) {
+			(void)ipc_fd(w->ch, IPC_RECV, NULL);
+			w->awake = false;
+		}
+	}
+}
+
+/* Answers that come in no time need no system call. */
+static bool
+spin(struct ipc_pool *p)
+{
+	struct ipc__worker *w = p->workers;
+	struct ipc__spin s;
+
+	while (w < p->workers + p->config.workers && (w->count == 0 ||
+	    w->state != IPC__WORKER_READY))
+		w++;
+	if (!p->looks || w == p->workers + p->config.workers)
+		return false;
+	ipc__spin_begin(w->ch, IPC_RECV, &s);
+	while (ipc__spin_more(&s))
+		if (look(p))
+			return true;
+	return false;
+}
+
+static int
+sleep_until(struct ipc_pool *p, int64_t until)
+{
+	listen_to_all(p);
+	return take_events(p, until < 0 ? -1 : until <= ipc__now() ? 0 :
+	    ipc__left(until));
+}
+
 int
 ipc__pool_wait(struct ipc_pool *p, int64_t deadline)
 {
@@ -162,8 +205,8 @@ ipc__pool_wait(struct ipc_pool *p, int64_t deadline)
 		return rc;
 	if (p->next >= 0 && (until < 0 || p->next < until))
 		until = p->next;
-	rc = take_events(p, until < 0 ? -1 : until <= ipc__now() ? 0 :
-	    ipc__left(until));
+	if (!spin(p))
+		rc = sleep_until(p, until);
 	ipc__pool_times(p);
 	ipc__pool_give(p);
 	if (rc < 0)
@@ -202,6 +245,7 @@ ipc__pool_show(struct ipc_pool *p)
 	if (ipc__likely(p->timer == -1))
 		return;
 	set_timer(p);
+	listen_to_all(p);
 	there = ipc__task_there(p);
 	if (there && !p->rung)
 		ring(p->bell);

@@ -4,7 +4,6 @@
  * worker ever waits for the next; answers in.
  */
 #include <string.h>
-#include <sys/uio.h>
 
 #include "pool.h"
 
@@ -58,12 +57,10 @@ ipc__worker_send(struct ipc_pool *p, struct ipc__worker *w)
 	struct ipc__task *t = *place(p, w, w->count - 1);
 	struct ipc__pool_head h = { .kind = IPC__POOL_TASK,
 	    .serial = w->serial + w->count - 1 };
-	unsigned char head[IPC__POOL_HEAD];
-	struct iovec iov[2] = { { head, sizeof head }, { t->data, t->size } };
 	int rc;
 
-	ipc__pool_put_head(head, &h);
-	rc = ipc_sendv(w->ch, iov, t->size > 0 ? 2 : 1, 0);
+	ipc__pool_put_head(t->message, &h);
+	rc = ipc_send(w->ch, t->message, IPC__POOL_HEAD + t->size, 0);
 	if (rc == 0) {
 		sent(p, w);
 	} else if (rc == -EAGAIN) {
@@ -116,26 +113,25 @@ ipc__pool_give(struct ipc_pool *p)
  * In
  */
 
+/* The message becomes the task's, whose own bytes nobody needs any more. */
 static void
-finish(struct ipc_pool *p, struct ipc__task *t, int status,
-    const unsigned char *data, size_t size)
+finish(struct ipc_pool *p, struct ipc__task *t, int status, size_t size)
 {
-	int rc;
+	unsigned char *message = t->message;
+	size_t room = t->room;
 
+	t->message = p->inbox;
+	t->room = p->inbox_room;
+	p->inbox = message;
+	p->inbox_room = room;
 	t->tries++;
-	if ((rc = ipc__task_room(t, size)) < 0) {
-		ipc__task_finish(p, t, rc);
-		return;
-	}
-	if (size > 0)
-		memcpy(t->data, data, size);
 	t->size = size;
 	ipc__task_finish(p, t, status);
 }
 
 static bool
 answer(struct ipc_pool *p, struct ipc__worker *w,
-    const struct ipc__pool_head *h, const unsigned char *data, size_t size)
+    const struct ipc__pool_head *h, size_t size)
 {
 	struct ipc__task *t;
 
@@ -150,22 +146,20 @@ answer(struct ipc_pool *p, struct ipc__worker *w,
 	w->done++;
 	p->failures = p->crashes = 0;
 	if (t != NULL)
-		finish(p, t, h->status, data, size);
+		finish(p, t, h->status, size);
 	ipc__worker_clock(p, w);
 	return true;
 }
 
 static bool
-take(struct ipc_pool *p, struct ipc__worker *w, const unsigned char *data,
-    size_t size)
+take(struct ipc_pool *p, struct ipc__worker *w, size_t size)
 {
 	struct ipc__pool_head h;
 
-	if (!ipc__pool_get_head(&h, data, size))
+	if (!ipc__pool_get_head(&h, p->inbox, size))
 		return false;
 	if (h.kind == IPC__POOL_RESULT)
-		return answer(p, w, &h, data + IPC__POOL_HEAD,
-		    size - IPC__POOL_HEAD);
+		return answer(p, w, &h, size - IPC__POOL_HEAD);
 	if (h.kind != IPC__POOL_HELLO || w->state != IPC__WORKER_STARTING ||
 	    h.status != IPC__POOL_VERSION)
 		return false;
@@ -173,26 +167,87 @@ take(struct ipc_pool *p, struct ipc__worker *w, const unsigned char *data,
 	return true;
 }
 
-/* A worker that talks nonsense is as good as dead, and dies. */
-void
-ipc__worker_hear(struct ipc_pool *p, struct ipc__worker *w)
+/* Out of memory shared with it before anything is looked at: what is checked
+ * stays as it is. */
+static ssize_t
+receive(struct ipc_pool *p, struct ipc__worker *w)
 {
 	const void *data;
 	ssize_t n;
+	int rc;
 
-	while ((n = ipc_peek(w->ch, &data, 0)) >= 0) {
-		if (!take(p, w, data, (size_t)n)) {
-			ipc__worker_kill(w);
-			ipc__worker_gone(p, w);
-			return;
-		}
-		(void)ipc_release(w->ch);
-	}
-	if (n != -EAGAIN)
-		ipc__worker_gone(p, w);
-	else if (w->count == 0 && p->config.max_tasks > 0 &&
+	n = ipc_recv(w->ch, p->inbox, p->inbox_room, 0);
+	if (n != -EMSGSIZE)
+		return n;
+	n = ipc_peek(w->ch, &data, 0);
+	if (n < 0)
+		return n;
+	rc = ipc__task_room(&p->inbox, &p->inbox_room, (size_t)n);
+	return rc < 0 ? rc : ipc_recv(w->ch, p->inbox, p->inbox_room, 0);
+}
+
+/* A worker that talks nonsense is as good as dead, and dies. */
+static ssize_t
+hear_one(struct ipc_pool *p, struct ipc__worker *w)
+{
+	ssize_t n = receive(p, w);
+
+	if (n == -EAGAIN)
+		return n;
+	if (n >= 0 && take(p, w, (size_t)n))
+		return n;
+	if (n >= 0 || n == -ENOMEM)
+		ipc__worker_kill(w);
+	ipc__worker_gone(p, w);
+	return -EPIPE;
+}
+
+/* It has done as much as one may, and has answered for all of it. */
+static void
+may_retire(struct ipc_pool *p, struct ipc__worker *w)
+{
+	if (w->ch != NULL && w->count == 0 && p->config.max_tasks > 0 &&
 	    w->done >= p->config.max_tasks)
 		ipc__worker_dismiss(p, w);
+}
+
+static void
+rouse(struct ipc__worker *w)
+{
+	if (!w->awake)
+		ipc__rest(w->ch, IPC_RECV);
+	w->awake = true;
+}
+
+void
+ipc__worker_hear(struct ipc_pool *p, struct ipc__worker *w)
+{
+	rouse(w);
+	while (hear_one(p, w) >= 0)
+		;
+	may_retire(p, w);
+}
+
+static bool
+something_there(const struct ipc_channel *ch)
+{
+	const void *data;
+	unsigned flags;
+
+	return ch->in.whole || ch->in.len > 0 ||
+	    ipc__be_peek(ch->in.half, &data, &flags) >= 0;
+}
+
+void
+ipc__worker_look(struct ipc_pool *p, struct ipc__worker *w)
+{
+	ssize_t n = 0;
+
+	while (n >= 0 && something_there(w->ch)) {
+		rouse(w);
+		n = hear_one(p, w);
+	}
+	may_retire(p, w);
 }
 
 /*

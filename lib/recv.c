@@ -138,7 +138,7 @@ no_wait(struct ipc_channel *ch)
 {
 	int rc = -EAGAIN;
 
-	if (ch->in.ready.epoll != -1 || ch->in.busy)
+	if (ch->in.ready.watched || ch->in.busy)
 		rc = look_again(ch);
 	else	/* Nobody waits: nothing is to ring. */
 		rc = silent_end(ch);
