@@ -41,6 +41,7 @@
 /* What makes a side pollable and wakeable. */
 struct ipc__ready {
 	int		epoll;		/* -1: ipc_fd was never asked for */
+	bool		watched;	/* somebody may be waiting on it */
 	_Atomic int	bell;		/* eventfd, -1: nobody ever slept */
 	bool		rung;		/* the bell says: come, there is work */
 	_Atomic bool	woken;		/* ipc_wake was ever used */
@@ -325,6 +326,9 @@ int ipc__bell(struct ipc_channel *ch, int dir);
 void ipc__kick(struct ipc_channel *ch, int dir);
 /* It was taken by a call that had something else to tell. */
 void ipc__cancel_again(struct ipc_channel *ch, int dir);
+/* Nobody waits on the descriptor of ipc_fd until that is called again: till
+ * then it costs nothing, as before the first one, and shows nothing true. */
+void ipc__rest(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 bool ipc__side_ready(struct ipc_channel *ch, int dir);
