@@ -172,6 +172,9 @@ shm_map_fd(struct ipc__shm_map *map)
 
 	if (p == MAP_FAILED)
 		return ipc__fail_sys("mmap");
+	/* Of a file on a disk the first touch would read all of it ahead: only
+	 * what is used is to take memory. */
+	(void)madvise(p, map->span, MADV_RANDOM);
 	map->base = p;
 	return 0;
 }
