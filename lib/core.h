@@ -217,6 +217,7 @@ int ipc__be_where(const struct ipc__half *h, char *buffer, size_t size);
 int ipc__be_adopt(struct ipc__half *h, int fd, bool listening);
 int ipc__be_give(struct ipc__half *h, struct ipc__ticket *t);
 int ipc__be_take(struct ipc__half *h, struct ipc__ticket *t);
+void ipc__be_passed(struct ipc__half *h, pid_t pid);
 void ipc__be_given(struct ipc__half *h);
 ssize_t ipc__be_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside);
