@@ -14,6 +14,10 @@
 
 #include <ipc/sync.h>
 
+#include "futexlock.h"
+
+#define IPC__INNER_FUTEX	0x10000	/* what is in u.lock */
+
 enum ipc__inner_kind {
 	IPC__INNER_SEM = 1, IPC__INNER_MUTEX, IPC__INNER_COND,
 	IPC__INNER_RWLOCK
@@ -26,7 +30,7 @@ struct ipc__inner {
 	uint32_t	 flags;		/* as it was made */
 	alignas(16) union {
 		sem_t		sem;
-		pthread_mutex_t	mutex;
+		union ipc__anylock lock;
 		struct {
 			_Atomic uint32_t turn;	/* the futex */
 			_Atomic uint32_t waiters;

@@ -22,7 +22,7 @@
 #include "wholefile.h"
 
 #define MAGIC		0x43505953u	/* "SYPC" */
-#define VERSION		1
+#define VERSION		2
 #define TRIES		100		/* against others who remove it */
 #define PLAIN		"-_+,:@=~"	/* no dot: BELL is of our own */
 #define BELL		".bell"
