@@ -380,11 +380,14 @@ static void
 add_kinds(Suite *suite, const TTest *test, const char *const kinds[], int n,
     int seconds)
 {
-	char name[64];
+	static char names[16][64];	/* libcheck copies none */
+	static int used;
+	char *name;
 	TCase *tc;
 
 	for (int i = 0; i < n; i++) {
-		snprintf(name, sizeof name, "%s %.*s", test->name[0] == 'm' ?
+		name = names[used++];
+		snprintf(name, sizeof names[0], "%s %.*s", test->name[0] == 'm' ?
 		    "making" : "dying in", (int)strcspn(kinds[i], "%"),
 		    kinds[i]);
 		tc = tcase_create(name);
