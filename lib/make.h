@@ -37,6 +37,9 @@ int ipc__choose_existing(const struct ipc__address *a,
 int ipc__choose_lock(const struct ipc__address *a);
 void ipc__choose_unlock(int lock, const struct ipc__address *a);
 int ipc__choose_unlink(const struct ipc__address *a);
+/* Nobody listens at this name: rc, or that there is an opened object, where a
+ * name is no path. */
+int ipc__not_met(const struct ipc__address *a, int rc);
 
 /*
  * make.c

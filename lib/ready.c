@@ -78,6 +78,7 @@ ipc__ready_free(struct ipc__ready *r, bool own)
 	if (bell != -1)
 		close(bell);
 	r->epoll = -1;
+	r->watched = false;
 	r->count = 0;
 	r->rung = false;
 	atomic_store(&r->bell, -1);
@@ -460,7 +461,7 @@ ipc__ready_update(struct ipc_channel *ch, int dir, bool ready)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
 
-	if (ipc__likely(r->epoll == -1))
+	if (ipc__likely(!r->watched))
 		return;
 	(void)set_sources(ch, dir);
 	if (ready && !r->rung) {
@@ -523,6 +524,18 @@ ready_now(struct ipc_channel *ch, int dir)
 	    ipc__side_ready(ch, dir);
 }
 
+void
+ipc__rest(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	if (!r->watched)
+		return;
+	r->watched = false;
+	if (side_half(ch, dir) != NULL)
+		ipc__be_disarm(side_half(ch, dir), dir);
+}
+
 int
 ipc_fd(struct ipc_channel *ch, int direction, short *events)
 {
@@ -548,6 +561,7 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 	if (side_ready(ch, direction)->epoll == -1 &&
 	    (rc = make_set(ch, direction)) < 0)
 		return ipc__fail_at(ch->address.text, rc);
+	side_ready(ch, direction)->watched = true;
 	ipc__ready_update(ch, direction, ready_now(ch, direction));
 	if (events != NULL)
 		*events = POLLIN;

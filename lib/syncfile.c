@@ -28,41 +28,6 @@
 #define BELL		".bell"
 
 /*
- * Mutexes of the C library
- */
-
-/* Programs of another word size or C library have other ones. */
-uint32_t
-ipc__robust_abi(void)
-{
-	return (uint32_t)(sizeof(pthread_mutex_t) << 8 | sizeof(void *));
-}
-
-int
-ipc__robust_init(pthread_mutex_t *mutex, bool recursive, bool pi)
-{
-	pthread_mutexattr_t attr;
-	int rc;
-
-	rc = pthread_mutexattr_init(&attr);
-	if (rc != 0)
-		return ipc__fail(rc, "pthread_mutexattr_init: %s",
-		    ipc_strerror(rc));
-	if ((rc = pthread_mutexattr_setpshared(&attr,
-	    PTHREAD_PROCESS_SHARED)) == 0 &&
-	    (rc = pthread_mutexattr_setrobust(&attr,
-	    PTHREAD_MUTEX_ROBUST)) == 0 &&
-	    (rc = pthread_mutexattr_settype(&attr, recursive ?
-	    PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_ERRORCHECK)) == 0 &&
-	    (rc = pthread_mutexattr_setprotocol(&attr, pi ?
-	    PTHREAD_PRIO_INHERIT : PTHREAD_PRIO_NONE)) == 0)
-		rc = pthread_mutex_init(mutex, &attr);
-	pthread_mutexattr_destroy(&attr);
-	return rc == 0 ? 0 : ipc__fail(rc, "pthread_mutex_init: %s",
-	    ipc_strerror(rc));
-}
-
-/*
  * Where
  */
 

@@ -288,8 +288,7 @@ sysvshm_key(const struct ipc__address *a, key_t *key)
 	n = strtoul(a->name + 2, &end, 16);
 	if (errno != 0 || *end != '\0' || end == a->name + 2 || n == 0 ||
 	    n > UINT32_MAX)
-		return ipc__fail(EINVAL, "%s: a key is 0x1 to 0xffffffff",
-		    a->name);
+		return ipc__fail(EINVAL, "a key is 0x1 to 0xffffffff");
 	*key = (key_t)(uint32_t)n;
 	return 0;
 }
@@ -336,6 +335,17 @@ sysvshm_find(const struct ipc__address *a, key_t key)
 		return -ENOENT;
 	}
 	return found.id;
+}
+
+static bool
+sysvshm_exists(const struct ipc__address *a)
+{
+	key_t key;
+	int rc = sysvshm_key(a, &key);
+
+	if (rc == 0)
+		rc = sysvshm_find(a, key);
+	return rc >= 0 || rc == -EACCES;
 }
 
 /* Noted before it is used; removed if it can not be noted. */
@@ -396,15 +406,14 @@ sysvshm_get(struct ipc__shm_map *map, const struct ipc__address *a, key_t key,
 	for (i = 0; i < TRIES; i++) {
 		rc = sysvshm_find(a, key);
 		if (rc >= 0 && flags & IPC_CREATE && flags & IPC_EXCLUSIVE)
-			return ipc__fail(EEXIST, "%s: is there already",
-			    a->name);
+			return ipc__fail(EEXIST, "it is there already");
 		if (rc >= 0) {
 			map->id = rc;
 			return sysvshm_map(map);
 		}
 		if (rc == -ENOENT && !(flags & IPC_CREATE))
-			return ipc__fail(ENOENT, "%s: there is no such "
-			    "segment", a->name);
+			return ipc__fail(ENOENT, "there is no segment of this "
+			    "name");
 		if (rc != -ENOENT)
 			return rc;
 		rc = sysvshm_create(map, a, key);
@@ -412,8 +421,7 @@ sysvshm_get(struct ipc__shm_map *map, const struct ipc__address *a, key_t key,
 			return rc;
 		map->id = -1;
 	}
-	return ipc__fail(EBUSY, "%s: is made and removed all the time",
-	    a->name);
+	return ipc__fail(EBUSY, "it is made and removed all the time");
 }
 
 static int
@@ -467,8 +475,7 @@ sysvshm_unlink(const struct ipc__address *a)
 		return rc;
 	rc = id = sysvshm_find(a, key);
 	if (rc == -ENOENT)
-		rc = ipc__fail(ENOENT, "%s: there is no such segment",
-		    a->name);
+		rc = ipc__fail(ENOENT, "there is no segment of this name");
 	if (rc >= 0)
 		rc = shmctl(id, IPC_RMID, NULL) < 0 ?
 		    ipc__fail_sys("shmctl(IPC_RMID)") : 0;
@@ -506,6 +513,7 @@ const struct ipc_backend ipc__backend_sysvshm = {
 	.pair = sysvshm_pair,
 	.open = sysvshm_open,
 	.unlink = sysvshm_unlink,
+	.exists = sysvshm_exists,
 	.give = sysvshm_give,
 	.take = sysvshm_take,
 	.given = sysvshm_given,
@@ -517,6 +525,7 @@ const struct ipc_backend ipc__backend_sysvshm = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = sysvshm_arm,
+	.over = ipc__shm_hung_up,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,
 	.ends_with = ipc__shm_ends_with,
