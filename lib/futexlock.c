@@ -178,6 +178,14 @@ ipc__futexlock_can(void)
 	return can;
 }
 
+int
+ipc__futexlock_need(void)
+{
+	return ipc__futexlock_can() ? 0 : ipc__fail(EOPNOTSUPP, "it was made "
+	    "by a program that uses the kernel's list of robust mutexes, which "
+	    "this one can not (get_robust_list(2))");
+}
+
 /*
  * Taking
  */
@@ -207,8 +215,8 @@ await(struct ipc__futexlock *lock, uint32_t seen, int64_t deadline)
 	return futex_sleep(lock, seen | FUTEX_WAITERS, deadline);
 }
 
-static bool
-spin(unsigned *looks)
+bool
+ipc__futexlock_spin(unsigned *looks)
 {
 	if (*looks == LOOKS || alone) {
 		*looks = 0;
@@ -242,7 +250,7 @@ take(struct ipc__futexlock *lock, uint32_t tid, int timeout)
 			return -EDEADLK;
 		if (timeout == 0)
 			return -EAGAIN;
-		if (spin(&looks))
+		if (ipc__futexlock_spin(&looks))
 			continue;
 		rc = await(lock, v, deadline);
 		if (rc < 0)
