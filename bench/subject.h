@@ -67,11 +67,13 @@ enum subject_trait {
 	SUBJECT_SPINS	= 1 << 0, /* a receiver never sleeps */
 	SUBJECT_LOSES	= 1 << 1, /* messages may be lost */
 	SUBJECT_THREADS	= 1 << 2, /* side 1 is a thread of side 0's process */
-	SUBJECT_ALONE	= 1 << 3, /* there is no side 1: only send is measured */
+	SUBJECT_ALONE	= 1 << 3, /* no side 1: only send is measured */
 	SUBJECT_FIXED	= 1 << 4, /* messages of one size, known when it is
 				     compiled or made: no length travels */
-	SUBJECT_HEAVY	= 1 << 5  /* a link costs so much (a daemon, threads)
+	SUBJECT_HEAVY	= 1 << 5, /* a link costs so much (a daemon, threads)
 				     that there should not be many at once */
+	SUBJECT_SLOT	= 1 << 6  /* has room for one message, which the next
+				     overwrites: for round trips only */
 };
 
 struct subject;
@@ -83,9 +85,9 @@ struct link {
 	const struct subject	*subject;
 	size_t			 size;		/* of every message */
 	unsigned		 number;	/* 0, 1, ... of several */
-	const char		*directory;	/* a short path, for names; it
-						   goes with all that is in it */
-	char			 name[48];	/* that nobody else has; no slash */
+	const char		*directory;	/* a short path, for names; goes
+						   with all that is in it */
+	char			 name[48];	/* nobody else's; no slash */
 	void			*state;		/* the subject's own */
 };
 
@@ -105,7 +107,7 @@ struct subject {
 
 	/* In side 0, before the fork: what both will need.  Optional. */
 	int	(*prepare)(struct link *);
-	/* In each: its end.  The two run at once and may wait for each other. */
+	/* In each: its end.  Both run at once and may wait for each other. */
 	int	(*attach)(struct link *, int side, void **end);
 
 	/* One message of link->size bytes.  Either both of send and recv, or
@@ -123,11 +125,12 @@ struct subject {
 	 * a subject that has the message elsewhere, until the next call, points
 	 * iov_base there instead.
 	 */
-	int	(*send_many)(void *end, const struct iovec *messages, int count);
+	int	(*send_many)(void *end, const struct iovec *messages,
+		    int count);
 	int	(*recv_many)(void *end, struct iovec *messages, int count);
 
-	/* Without a copy: room to fill in, then commit; look at the next
-	 * message where it lies, then release.  Optional, each pair by itself. */
+	/* Without a copy: room to fill in, then commit; a look at the next
+	 * message where it lies, then release.  Optional, each by itself. */
 	int	(*reserve)(void *end, void **data, size_t size);
 	int	(*commit)(void *end, size_t size);
 	ssize_t	(*peek)(void *end, const void **data);
@@ -150,6 +153,11 @@ int subject_fail(int code, const char *format, ...)
 /* Memory that both sides of a fork share, zeroed, not yet touched; NULL and
  * errno.  It goes when its processes end. */
 void *subject_shared(size_t size);
+
+/* A System V queue or segment that must not be left behind if this process is
+ * killed: it is removed when the cell has ended. */
+void subject_note_queue(int id);
+void subject_note_segment(int id);
 
 /* "DIRECTORY/word.NUMBER", in buffer. */
 void subject_path(const struct link *, const char *word, char *buffer,
