@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "limits.h"
+#include "limit.h"
 
 /* The flag counts messages; the payload follows in the same line. */
 struct slot {

@@ -15,7 +15,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "limits.h"
+#include "limit.h"
 
 #define RING_BYTES	((size_t)4 << 20)
 #define PUBLISH_BYTES	((size_t)2 << 10)

@@ -2,8 +2,8 @@
 /*
  * What the limits share.
  */
-#ifndef BENCH_LIMITS_H
-#define BENCH_LIMITS_H
+#ifndef BENCH_LIMIT_H
+#define BENCH_LIMIT_H
 
 #include <string.h>
 
