@@ -127,7 +127,7 @@ TOOL_SRC := $(wildcard $(S)tools/*.c)
 EXAMPLE_SRC := $(wildcard $(S)examples/*.c)
 TEST_SRC := $(wildcard $(S)tests/check_*.c)
 SUPPORT_SRC := $(filter-out $(TEST_SRC),$(wildcard $(S)tests/*.c))
-BENCH_SRC := $(filter-out %/main.c %/ring.c $(S)bench/peer_%,\
+BENCH_SRC := $(filter-out %/main.c %/ring.c %/instructions.c $(S)bench/peer_%,\
 	$(wildcard $(S)bench/*.c))
 PEER_SRC := $(wildcard $(S)bench/peer_*.c $(S)bench/peer_*.cc)
 FUZZ_SRC := $(filter-out $(S)fuzz/main.c,$(wildcard $(S)fuzz/*.c))
@@ -164,7 +164,7 @@ AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 #
 
 .PHONY: all check check-headers check-symbols check-man check-docs lint style
-.PHONY: bench setup-bench fuzz demo install uninstall dist distcheck setup clean distclean help
+.PHONY: bench setup-bench bench-instructions bench-instructions-record fuzz demo install uninstall dist distcheck setup clean distclean help
 .PHONY: FORCE need-check check-build check-model check-long
 
 all: ## the library, the command and the examples (the default)
@@ -401,6 +401,20 @@ $(O)/bench/$(basename $(notdir $(1))).o: $(1) $(S)bench/subject.h \
 	    sh $$(S)scripts/bench-peers.sh compile $$@ $$<
 endef
 $(foreach source,$(PEER_SRC),$(eval $(call peer_rule,$(source))))
+
+$(O)/bench/instructions: $(S)bench/instructions.c $(O)/libipc.so \
+    $(O)/$(SONAME) $(O)/flags.stamp
+	$(say) CCLD 'bench/instructions'
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
+	    $(RPATH) $(O)/libipc.so $(LDLIBS)
+
+bench-instructions: ## compares the instructions of a send and a receive
+bench-instructions-record: ## writes them down anew
+bench-instructions bench-instructions-record: $(O)/bench/instructions
+	@CC="$(CC)" sh $(S)scripts/bench-instructions.sh \
+	    $(if $(filter %-record,$@),record,compare) $< \
+	    $(S)bench/instructions.txt
 
 setup-bench: ## installs the other libraries, gnuplot and valgrind
 	@sh $(S)scripts/bench-peers.sh setup $(PEER_SRC)

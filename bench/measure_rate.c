@@ -13,6 +13,7 @@
 #define WARM_BYTES	((size_t)16 << 20)	/* several times any ring */
 #define BATCH_BYTES	((size_t)64 << 10)
 #define BATCH_MOST	1024
+#define LEAST_MESSAGES	64		/* however long it takes */
 #define CHUNK_US	200	/* between two looks at the clock, at most */
 
 struct flow {
@@ -131,16 +132,19 @@ recv_in_place(struct flow *f)
  * The sender
  */
 
-/* Moves messages until then, or until so many have gone. */
+/* Moves messages until then, but at least so many, or until the number is
+ * reached. */
 static int
-flow_until(struct flow *f, uint64_t till, uint64_t number)
+flow_until(struct flow *f, uint64_t till, uint64_t least, uint64_t number)
 {
 	uint64_t now = bench_ticks(), from;
 	uint64_t most = bench_from_ms(CHUNK_US / 1000.0);
 	unsigned chunk = 1;
 	int rc = 0;
 
-	while (rc >= 0 && now < till && f->number < number) {
+	least += f->number;
+	while (rc >= 0 && (now < till || f->number < least) &&
+	    f->number < number) {
 		from = now;
 		for (unsigned i = 0; rc >= 0 && i < chunk; i++)
 			rc = f->move(f);
@@ -161,9 +165,9 @@ warm_up(struct flow *f)
 	int rc;
 
 	/* For some time, and then until all memory has been around. */
-	rc = flow_until(f, from + bench_from_ms(ms), UINT64_MAX);
+	rc = flow_until(f, from + bench_from_ms(ms), 0, UINT64_MAX);
 	if (rc >= 0)
-		rc = flow_until(f, from + bench_from_ms(3 * ms),
+		rc = flow_until(f, from + bench_from_ms(3 * ms), 0,
 		    WARM_BYTES / f->r->cell->size);
 	return rc;
 }
@@ -208,7 +212,7 @@ conclude(struct flow *f, const struct bench_use *from,
 
 	bench_account(r, from, till, &sum);
 	if (got == 0 || seconds <= 0)
-		return subject_fail(0, "nothing came while it was measured");
+		return subject_fail(ENODATA, "nothing came while it was measured");
 	if (!loses && s->last_count != f->number)
 		return subject_fail(EBADMSG, "%llu messages were sent and "
 		    "%llu came", (unsigned long long)f->number,
@@ -238,7 +242,7 @@ send_flow(struct bench_run *r, int (*move)(struct flow *), unsigned batch)
 	atomic_store_explicit(&r->shared->phase, 1, memory_order_relaxed);
 	if (rc >= 0)
 		rc = flow_until(f, bench_ticks() + bench_from_ms(r->cell->span),
-		    UINT64_MAX);
+		    LEAST_MESSAGES, UINT64_MAX);
 	if (rc >= 0)
 		rc = flush(r);
 	bench_use(r, &till);
@@ -266,7 +270,7 @@ send_alone(struct bench_run *r)
 	first = f.number;
 	if (rc >= 0)
 		rc = flow_until(&f, from + bench_from_ms(r->cell->span),
-		    UINT64_MAX);
+		    LEAST_MESSAGES, UINT64_MAX);
 	if (rc < 0)
 		return rc;
 	seconds = (double)(bench_ticks() - from) * bench_clock.ns / 1e9;

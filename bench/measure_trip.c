@@ -12,6 +12,7 @@
 #include "measure.h"
 
 #define SAMPLES		((size_t)1 << 20)
+#define LEAST_SAMPLES	32		/* however long they take */
 #define WARM_BYTES	((size_t)8 << 20)	/* once around any ring */
 #define WARM_TRIPS	20
 #define EVENTS		64
@@ -59,7 +60,8 @@ take_samples(struct trips *t, uint32_t *sample, size_t *count)
 	uint64_t till = now + bench_from_ms(t->r->cell->span);
 	int rc = 0;
 
-	for (*count = 0; rc >= 0 && *count < SAMPLES && now < till; ++*count) {
+	for (*count = 0; rc >= 0 && *count < SAMPLES && (now < till ||
+	    *count < LEAST_SAMPLES); ++*count) {
 		before = now;
 		rc = trip(t);
 		now = bench_ticks();

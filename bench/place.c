@@ -171,7 +171,8 @@ bench_distance(enum bench_relation relation, double before, double after)
 {
 	if (relation == BENCH_SAME_CPU)
 		return BENCH_ONE;
-	if ((before < BENCH_NEAR) != (after < BENCH_NEAR))
+	if ((before < BENCH_NEAR) != (after < BENCH_NEAR) ||
+	    before > BENCH_LOST || after > BENCH_LOST)
 		return BENCH_CHANGED;
 	if (before >= BENCH_NEAR)
 		return BENCH_FAR;

@@ -11,6 +11,9 @@
 /* Below this many ns for a cache line to and fro, the two processors share a
  * cache; above it the line crosses the machine's interconnect. */
 #define BENCH_NEAR	200
+/* Above this one others have kept the two sides from running at once, and
+ * nobody knows. */
+#define BENCH_LOST	3000
 
 /* By what was measured; figures of different ones are never mixed. */
 enum bench_distance {
@@ -18,7 +21,8 @@ enum bench_distance {
 	BENCH_SIBLINGS,		/* two threads of one core */
 	BENCH_CLOSE,		/* NEAR: they share a cache */
 	BENCH_FAR,
-	BENCH_CHANGED		/* it began as one and ended as the other */
+	BENCH_CHANGED		/* it began as one and ended as the other, or
+				   can not be told */
 };
 #define BENCH_DISTANCES	4
 extern const char *const bench_distance_names[];

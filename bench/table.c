@@ -65,7 +65,8 @@ has_page(const struct page *p)
 	for (size_t i = 0; i < p->all->count; i++) {
 		const struct bench_result *r = &p->all->result[i];
 
-		if (r->metric == p->metric && r->distance == p->distance)
+		if (r->metric == p->metric && r->distance == p->distance &&
+		    r->count > 0)
 			return true;
 	}
 	return false;
@@ -136,10 +137,31 @@ print_ratio(const struct page *p, const struct bench_result *r)
 	}
 }
 
+static bool
+has_ratio(const struct page *p, const struct subject *s)
+{
+	for (unsigned i = 0; i < p->sizes; i++) {
+		const struct bench_result *r = at(p, s, i);
+
+		for (int to = 0; r && to < BENCH_REFERENCES; to++)
+			if (r->count && bench_ratio(p->all, r,
+			    (enum bench_reference)to) > 0)
+				return true;
+	}
+	return false;
+}
+
 static void
 print_ratios(const struct page *p)
 {
 	char text[32];
+	bool any = false;
+
+	for (unsigned i = 0; !any && i < p->all->subjects; i++)
+		any = p->all->subject[i]->kind == SUBJECT_OURS &&
+		    has_ratio(p, p->all->subject[i]);
+	if (!any)
+		return;
 
 	fprintf(p->out, "  %-*s", NAME - 2, "libipc, compared");
 	for (unsigned i = 0; i < p->sizes && p->metric->sized; i++) {
@@ -150,7 +172,7 @@ print_ratios(const struct page *p)
 	for (unsigned i = 0; i < p->all->subjects; i++) {
 		const struct subject *s = p->all->subject[i];
 
-		if (s->kind != SUBJECT_OURS || !has_row(p, s))
+		if (s->kind != SUBJECT_OURS || !has_ratio(p, s))
 			continue;
 		fprintf(p->out, "  %-*.*s", NAME - 2, NAME - 2, s->name);
 		for (unsigned j = 0; j < p->sizes; j++)
