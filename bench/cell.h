@@ -76,7 +76,8 @@ struct bench_shared {
 	_Alignas(64) _Atomic uint64_t ping;
 	_Alignas(64) _Atomic uint64_t pong;
 	_Alignas(64) _Atomic uint32_t arrived[2];
-	/* Side 0 has begun to measure, relaxed: a hint. */
+	uint64_t	began;		/* ticks, before `phase' */
+	/* Side 0 has begun to measure. */
 	_Alignas(64) _Atomic int phase;
 	/* Side 1 goes to sleep, or has all: release, acquire. */
 	_Alignas(64) _Atomic uint64_t ready;

@@ -13,15 +13,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <ipc/ipc.h>
+
 #include "bench.h"
 #include "measure.h"
 
 #define LINES	64
 
+/* Told apart by most eyes, and on paper by their symbols. */
+static const char *const colours[] = {
+	"#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf",
+	"#8c564b", "#e377c2", "#bcbd22", "#003f5c", "#7f0000", "#00602b",
+	"#5b3a8e", "#b35900", "#0b7285", "#555555"
+};
+#define COLOURS	(sizeof colours / sizeof colours[0])
+
 extern char **environ;
 
 struct line {
-	char	title[64];
+	char	title[80];
 	bool	grey;		/* no channel of ours: dashed */
 	double	y[BENCH_SIZES];	/* 0: there is none */
 };
@@ -56,6 +66,16 @@ add(struct line *l, const struct bench_results *all,
 	}
 }
 
+/* The address, and in words what it is. */
+static void
+name_line(struct line *l, const char *address)
+{
+	const struct ipc_mechanism *m = ipc_mechanism(address);
+
+	snprintf(l->title, sizeof l->title, "%s %s", address, m ? m->title :
+	    "");
+}
+
 /* The best of a class is one line; each channel is one. */
 static void
 gather(struct panel *p, const struct bench_results *all, enum bench_distance d)
@@ -77,7 +97,7 @@ gather(struct panel *p, const struct bench_results *all, enum bench_distance d)
 			struct line *l = &p->line[p->lines++];
 
 			memset(l, 0, sizeof *l);
-			snprintf(l->title, sizeof l->title, "%s", s->name);
+			name_line(l, s->name);
 			add(l, all, p->metric, s, d);
 		}
 	}
@@ -146,8 +166,8 @@ print_panel(FILE *out, const struct bench_results *all, const struct panel *p,
 			fprintf(out, "lw 2 dt %u pt 0 lc rgb \"%s\"", i + 2,
 			    i ? "#888888" : "#000000");
 		else
-			fprintf(out, "lw 1.5 ps 0.6 pt %u lc %u", i + 2,
-			    i - 1);
+			fprintf(out, "lw 1.5 ps 0.6 pt %u lc rgb \"%s\"",
+			    i + 2, colours[(i - 2) % COLOURS]);
 		fprintf(out, " title ");
 		print_quoted(out, p->line[i].title);
 		comma = ",";
@@ -170,12 +190,12 @@ print_title(FILE *out, const struct bench_results *all, enum bench_distance d)
 	    "libipc, on processors %d and %d (%s, %s)", place->cpu[0],
 	    place->cpu[1], bench_distance_names[d],
 	    bench_relation_names[place->relation]);
-	fprintf(out, "set multiplot layout 1,2 margins 0.07,0.985,0.33,0.83 "
+	fprintf(out, "set multiplot layout 1,2 margins 0.07,0.985,0.34,0.84 "
 	    "spacing 0.085\nset label 1 ");
 	print_quoted(out, text);
 	fprintf(out, " at screen 0.5,0.965 center font \",15\"\nset label 2 ");
-	snprintf(text, sizeof text, "%s, %s; medians of %u repetitions",
-	    machine, date, all->options->repeat);
+	snprintf(text, sizeof text, "%s, %s; %s", machine, date,
+	    all->options->repeat > 1 ? "medians of several runs" : "one run");
 	print_quoted(out, text);
 	fprintf(out, " at screen 0.5,0.92 center font \",11\"\n");
 }
@@ -205,7 +225,7 @@ bench_print_plot(FILE *out, const struct bench_results *all,
 
 	gather(&trips, all, d);
 	gather(&rates, all, d);
-	fprintf(out, "set terminal svg size 1200,760 noenhanced background "
+	fprintf(out, "set terminal svg size 1200,780 noenhanced background "
 	    "rgb \"white\" font \"sans-serif,12\"\nset output ");
 	print_quoted(out, file);
 	fprintf(out, "\n");
@@ -214,8 +234,9 @@ bench_print_plot(FILE *out, const struct bench_results *all,
 	print_title(out, all, d);
 	fprintf(out, "set logscale xy\nset grid xtics ytics lc rgb "
 	    "\"#dddddd\"\nset xlabel \"size of a message\"\n"
-	    "set format y \"%%g\"\nset offsets graph 0.03,0.03,0.05,0.05\n"
-	    "set key at screen 0.5,0.02 center bottom maxrows 5 "
+	    "set format y \"%%g\"\n"
+	    "set offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05\n"
+	    "set key at screen 0.5,0.02 center bottom maxrows 9 Left reverse "
 	    "samplen 2.5 noenhanced\n"
 	    "set title \"Round trip: there and back (less is better)\"\n"
 	    "set ylabel \"microseconds, median\"\n");
