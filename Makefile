@@ -127,6 +127,9 @@ TOOL_SRC := $(wildcard $(S)tools/*.c)
 EXAMPLE_SRC := $(wildcard $(S)examples/*.c)
 TEST_SRC := $(wildcard $(S)tests/check_*.c)
 SUPPORT_SRC := $(filter-out $(TEST_SRC),$(wildcard $(S)tests/*.c))
+BENCH_SRC := $(filter-out %/main.c %/ring.c %/instructions.c $(S)bench/peer_%,\
+	$(wildcard $(S)bench/*.c))
+PEER_SRC := $(wildcard $(S)bench/peer_*.c $(S)bench/peer_*.cc)
 FUZZ_SRC := $(filter-out $(S)fuzz/main.c,$(wildcard $(S)fuzz/*.c))
 HEADERS := $(wildcard $(S)include/ipc/*.h)
 MAN := $(wildcard $(S)man/*.[137])
@@ -136,8 +139,10 @@ LIB_OBJ := $(call obj,$(LIB_SRC))
 TOOL_OBJ := $(call obj,$(TOOL_SRC))
 TEST_OBJ := $(call obj,$(TEST_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
+BENCH_OBJ := $(call obj,$(BENCH_SRC))
 FUZZ_OBJ := $(call obj,$(FUZZ_SRC) $(if $(FUZZ_SRC),$(S)fuzz/main.c))
-ALL_OBJ := $(LIB_OBJ) $(TOOL_OBJ) $(TEST_OBJ) $(SUPPORT_OBJ) $(FUZZ_OBJ)
+ALL_OBJ := $(LIB_OBJ) $(TOOL_OBJ) $(TEST_OBJ) $(SUPPORT_OBJ) $(FUZZ_OBJ) \
+	$(BENCH_OBJ) $(O)/bench/main.o
 
 LIBS := $(O)/$(LIBREAL) $(O)/$(SONAME) $(O)/libipc.so $(O)/libipc.a
 COMMAND := $(if $(TOOL_SRC),$(O)/bin/ipc)
@@ -159,7 +164,7 @@ AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 #
 
 .PHONY: all check check-headers check-symbols check-man check-docs lint style
-.PHONY: fuzz demo install uninstall dist distcheck setup clean distclean help
+.PHONY: bench setup-bench bench-instructions bench-instructions-record fuzz demo install uninstall dist distcheck setup clean distclean help
 .PHONY: FORCE need-check check-build check-model check-long
 
 all: ## the library, the command and the examples (the default)
@@ -173,7 +178,7 @@ endif
 quote = '$(subst ','\'',$(1))'
 $(O)/flags.stamp: TEXT = $(COMPILE) $(IPC_CPPFLAGS) $(BSD_CFLAGS) $(CPPFLAGS) \
 	$(LINK) $(LIB_LDFLAGS) $(LIB_LIBS) $(AR) $(VERSION) $(abspath $(O))
-$(O)/sources.stamp: TEXT = $(LIB_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
+$(O)/sources.stamp: TEXT = $(LIB_SRC) $(TOOL_SRC) $(SUPPORT_SRC) $(BENCH_SRC)
 $(O)/flags.stamp $(O)/sources.stamp: FORCE | $(AFTER_SETUP)
 	@$(NEED_BSD)
 	@mkdir -p $(@D)
@@ -204,12 +209,17 @@ $(O)/$(SONAME) $(O)/libipc.so: $(O)/$(LIBREAL)
 
 # The command in the build tree finds the library beside it; the one that is
 # installed, $(O)/install/ipc, has no such path in it.
-$(O)/bin/ipc $(O)/install/ipc: $(TOOL_OBJ) $(O)/libipc.so $(O)/$(SONAME) \
-    $(O)/sources.stamp
+$(O)/bin/ipc $(O)/install/ipc: $(TOOL_OBJ) $(O)/libbench.a $(O)/libipc.so \
+    $(O)/$(SONAME) $(O)/sources.stamp
 	$(say) LD '$(@:$(O)/%=%)'
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $(if $(filter $(O)/bin/ipc,$@),$(RPATH)) -o $@ $(TOOL_OBJ) \
-	    $(O)/libipc.so $(LIB_LIBS)
+	    $(O)/libbench.a $(O)/libipc.so $(LIB_LIBS)
+
+# What `ipc bench' and the program with the peers are made of.
+$(O)/libbench.a: $(BENCH_OBJ) $(O)/sources.stamp
+	$(say) AR '$(@F)'
+	$(Q)rm -f $@ && $(AR) rcs $@ $(BENCH_OBJ)
 
 ipc: $(O)/bin/ipc
 	$(Q)ln -sf $< $@
@@ -268,11 +278,11 @@ need-check: | $(AFTER_SETUP)
 	@$(NEED_CHECK)
 
 $(UNITS:%=$(O)/tests/check_%): $(O)/tests/check_%: $(O)/tests/check_%.o \
-    $(SUPPORT_OBJ) $(O)/libipc.a $(O)/sources.stamp
+    $(SUPPORT_OBJ) $(O)/libbench.a $(O)/libipc.a $(O)/sources.stamp
 	$(say) LD 'tests/check_$*'
 	$(Q)$(LINK) $(addprefix -Wl$(comma)--wrap=,$(call \
 	    mark,WRAP,10,$(S)tests/check_$*.c)) -o $@ $< $(SUPPORT_OBJ) \
-	    $(O)/libipc.a $(CHECK_LIBS) $(LIB_LIBS)
+	    $(O)/libbench.a $(O)/libipc.a $(CHECK_LIBS) $(LIB_LIBS)
 
 $(RUNS): run-%: $(O)/tests/check_% $(COMMAND) $(EXAMPLES)
 	@$(RUN) -c -t $(CHECK_TIMEOUT) $(O)/results check_$* \
@@ -363,6 +373,53 @@ $(FUZZ_TARGETS): fuzz-%: $(FUZZ_O)/fuzz/%
 	    $(wildcard $(S)fuzz/corpus/$*)
 
 #
+# Measuring.  A peer whose packages are missing (see bench/subject.h) is left
+# out, and said so each time.
+#
+
+PEERS := $(basename $(notdir $(PEER_SRC)))
+PEER_OBJ := $(PEERS:%=$(O)/bench/%.o)
+BENCH ?=
+
+bench: ## measures everything beside other libraries: BENCH="options"
+bench: $(O)/bench/bench
+	$(Q)$(O)/bench/bench $(BENCH)
+
+$(O)/bench/bench: $(O)/bench/main.o $(PEER_OBJ) $(O)/libbench.a \
+    $(O)/libipc.so $(O)/$(SONAME) $(O)/flags.stamp
+	$(say) LD 'bench/bench'
+	$(Q)CC="$(COMPILE) $(CPPFLAGS)" LINK="$(LINK)" CXX="$(CXX) $(CFLAGS)" \
+	    PKG_CONFIG="$(PKG_CONFIG)" sh $(S)scripts/bench-peers.sh link \
+	    $@ $(PEER_SRC) -- $(O)/bench/main.o $(O)/libbench.a \
+	    $(RPATH) $(O)/libipc.so $(LIB_LIBS)
+
+define peer_rule
+$(O)/bench/$(basename $(notdir $(1))).o: $(1) $(S)bench/subject.h \
+    $(O)/flags.stamp
+	@CC="$$(COMPILE) $$(CPPFLAGS)" CXX="$$(CXX) $$(CFLAGS) $$(CPPFLAGS)" \
+	    PKG_CONFIG="$$(PKG_CONFIG)" \
+	    sh $$(S)scripts/bench-peers.sh compile $$@ $$<
+endef
+$(foreach source,$(PEER_SRC),$(eval $(call peer_rule,$(source))))
+
+$(O)/bench/instructions: $(S)bench/instructions.c $(O)/libipc.so \
+    $(O)/$(SONAME) $(O)/flags.stamp
+	$(say) CCLD 'bench/instructions'
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
+	    $(RPATH) $(O)/libipc.so $(LDLIBS)
+
+bench-instructions: ## compares the instructions of a send and a receive
+bench-instructions-record: ## writes them down anew
+bench-instructions bench-instructions-record: $(O)/bench/instructions
+	@CC="$(CC)" sh $(S)scripts/bench-instructions.sh \
+	    $(if $(filter %-record,$@),record,compare) $< \
+	    $(S)bench/instructions.txt
+
+setup-bench: ## installs the other libraries, gnuplot and valgrind
+	@sh $(S)scripts/bench-peers.sh setup $(PEER_SRC)
+
+#
 # Installing.  Each function of a page of section 3 gets a page of its own name
 # that refers to it.
 #
@@ -440,8 +497,8 @@ setup: ## installs what the build and the tests need, where it is missing
 	@PKG_CONFIG="$(PKG_CONFIG)" sh $(S)scripts/setup.sh
 
 clean: ## removes what was built
-	rm -rf $(addprefix $(O)/,bin examples fuzz install lib results tests \
-	    tools flags.stamp sources.stamp libipc.a libipc.so*)
+	rm -rf $(addprefix $(O)/,bench bin examples fuzz install lib results tests \
+	    tools flags.stamp sources.stamp libbench.a libipc.a libipc.so*)
 	test ! -d $(O) || rmdir $(O)
 	$(if $(filter obj,$(O)),rm -f ipc)
 

@@ -33,7 +33,7 @@ struct command {
 	int		(*run)(const struct command *, int argc, char *argv[]);
 };
 
-extern const struct command cmd_bridge, cmd_cat, cmd_demo, cmd_doctor, cmd_gc,
+extern const struct command cmd_bench, cmd_bridge, cmd_cat, cmd_demo, cmd_doctor, cmd_gc,
     cmd_list, cmd_lock, cmd_mechanisms, cmd_recv, cmd_rm, cmd_sem, cmd_send,
     cmd_spawn;
 

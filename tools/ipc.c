@@ -23,7 +23,8 @@ static const struct command *const commands[] = {
 	&cmd_rm,
 	&cmd_gc,
 	&cmd_doctor,
-	&cmd_demo
+	&cmd_demo,
+	&cmd_bench
 };
 #define COMMANDS	(sizeof commands / sizeof commands[0])
 
