@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -255,6 +256,19 @@ tcase_open(const char *name, int seconds)
 	return tc;
 }
 
+/*
+ * What POSIX queues may take is counted over all processes of a user, so that
+ * test programs side by side would meet each other's limit: it is raised where
+ * that is allowed.
+ */
+static void
+room_for_queues(void)
+{
+	const struct rlimit much = { 64 * MIB, 64 * MIB };
+
+	(void)setrlimit(RLIMIT_MSGQUEUE, &much);
+}
+
 void
 suite_open(const char *name)
 {
@@ -263,6 +277,7 @@ suite_open(const char *name)
 	size_t size = LINES_MAX * sizeof *ran;
 
 	signal(SIGPIPE, SIG_DFL);
+	room_for_queues();
 	snprintf(directory, sizeof directory, "%s/ipc-XXXXXX",
 	    tmp != NULL && strlen(tmp) < 40 ? tmp : "/tmp");
 	if (mkdtemp(directory) == NULL)

@@ -414,6 +414,7 @@ const struct ipc_backend ipc__backend_sysvmq = {
 	.pair = ipc__sysvmq_pair,
 	.open = sysvmq_open,
 	.unlink = ipc__msg_unlink,
+	.exists = ipc__msg_exists,
 	.give = ipc__sysvmq_give,
 	.take = ipc__sysvmq_take,
 	.send = sysvmq_send,
