@@ -68,9 +68,10 @@ shm_own(int fd, mode_t mode, uid_t uid, gid_t gid)
 }
 
 /* A FIFO that lies there already is only taken from its ring's owner, from
- * root, or from ourselves. */
+ * root, or from ourselves; ours may be of one who was killed before it had got
+ * its mode: then it is as if it was just made. */
 static int
-bell_check(int fd, const char *path, uid_t uid)
+bell_check(int fd, const char *path, mode_t mode, uid_t uid, bool *made)
 {
 	struct stat st;
 
@@ -81,6 +82,7 @@ bell_check(int fd, const char *path, uid_t uid)
 	if (st.st_uid != 0 && st.st_uid != geteuid() && st.st_uid != uid)
 		return ipc__fail(EPERM, "%s: belongs to user %lu", path,
 		    (unsigned long)st.st_uid);
+	*made |= st.st_uid == geteuid() && (st.st_mode & 07777) != mode;
 	return 0;
 }
 
@@ -102,7 +104,7 @@ bell_open(const char *base, unsigned which, int how, mode_t mode, uid_t uid,
 	fd = open(path, how | flags);
 	if (fd < 0)
 		return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
-	rc = bell_check(fd, path, uid);
+	rc = bell_check(fd, path, mode, uid, &made);
 	if (rc == 0 && made)
 		rc = shm_own(fd, mode, uid, gid);
 	if (rc < 0) {
