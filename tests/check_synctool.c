@@ -180,6 +180,26 @@ START_TEST(counter_counts_all_under_its_mutex)
 }
 END_TEST
 
+START_TEST(counter_may_miscount_without_its_mutex)
+{
+	struct program p;
+	long counted = 0, of = 0;
+
+	program_run(&p, 0, NULL, "$examples/counter -u");
+	ck_assert_int_eq(sscanf(p.text, "%ld of %ld", &counted, &of), 2);
+	ck_assert_int_eq(of, 4000000);
+	ck_assert(counted > 0 && counted <= of);
+	program_free(&p);
+}
+END_TEST
+
+START_TEST(table_is_seen_whole_by_its_readers)
+{
+	expect(0, "3 readers saw 10000 changes, each of them whole\n",
+	    "$examples/table");
+}
+END_TEST
+
 START_TEST(pool_lets_no_more_in_than_it_has_places)
 {
 	expect(0, "4\n2\n", "for i in 1 2 3 4; do $examples/pool sem:pool 2 "
@@ -207,6 +227,8 @@ main(void)
 	tcase_add_loop_test(tc, sem_takes_gives_and_shows, 0, 3);
 	tcase_add_test(tc, wrong_use_is_told);
 	tcase_add_test(tc, counter_counts_all_under_its_mutex);
+	tcase_add_test(tc, counter_may_miscount_without_its_mutex);
+	tcase_add_test(tc, table_is_seen_whole_by_its_readers);
 	tcase_add_test(tc, pool_lets_no_more_in_than_it_has_places);
 	return program_run_all(suite);
 }
