@@ -351,7 +351,8 @@ static void
 compare(const struct cell *c)
 {
 	static double ratio[ROUNDS_MAX];
-	double bare, ours, least = 1e18, our_least = 1e18;
+	static double all[2][ROUNDS_MAX];
+	double bare, ours;
 	unsigned long n = c->processes == 1 ? count_for(c) : 0;
 
 	for (unsigned i = 0; i < rounds; i++) {
@@ -359,13 +360,18 @@ compare(const struct cell *c)
 		ours = turn(c, &c->ours, n);
 		bare = (bare + turn(c, &c->bare, n)) / 2;
 		ratio[i] = ours / bare;
-		least = bare < least ? bare : least;
-		our_least = ours < our_least ? ours : our_least;
+		all[0][i] = bare;
+		all[1][i] = ours;
 	}
 	qsort(ratio, rounds, sizeof *ratio, later);
-	printf("%-13s %-13s %8.1f ns  %-9s %8.1f ns  %.2f   rounds: median "
-	    "%.2f, quartiles %.2f to %.2f\n", c->name, c->bare.name, least,
-	    c->ours.name, our_least, our_least / least, ratio[rounds / 2],
+	qsort(all[0], rounds, sizeof *ratio, later);
+	qsort(all[1], rounds, sizeof *ratio, later);
+	printf("%-13s %-13s %8.1f ns  %-9s %8.1f ns  %.2f   medians %.1f %.1f "
+	    "%.2f; rounds: median "
+	    "%.2f, quartiles %.2f to %.2f\n", c->name, c->bare.name, all[0][0],
+	    c->ours.name, all[1][0], all[1][0] / all[0][0],
+	    all[0][rounds / 2], all[1][rounds / 2], all[1][rounds / 2] / all[0][rounds / 2],
+	    ratio[rounds / 2],
 	    ratio[rounds / 4], ratio[rounds * 3 / 4]);
 	fflush(stdout);
 }
@@ -383,7 +389,7 @@ measure(const struct cell *c)
 		if (child == 0)
 			partner(c);
 		while (!shared->ready && waitpid(child, NULL, WNOHANG) == 0)
-			;
+			usleep(1000);
 	}
 	compare(c);
 	if (child != 0) {

@@ -177,6 +177,9 @@ struct ipc_backend {
 	 * it takes (sets them to -1 there).  Trusts nothing in it.
 	 * NULL: h->fd. */
 	int (*take)(struct ipc__half *h, struct ipc__ticket *);
+	/* After give(): the process that will take it, which may be after our
+	 * own end is closed.  NULL: nothing to do. */
+	void (*passed)(struct ipc__half *h, pid_t pid);
 	/* The other process has it now: forget it without removing anything.
 	 * NULL: the same as close. */
 	void (*given)(struct ipc__half *h);

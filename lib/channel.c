@@ -148,6 +148,13 @@ ipc__be_take(struct ipc__half *h, struct ipc__ticket *t)
 }
 
 void
+ipc__be_passed(struct ipc__half *h, pid_t pid)
+{
+	if (h != NULL && h->be->passed != NULL)
+		h->be->passed(h, pid);
+}
+
+void
 ipc__be_given(struct ipc__half *h)
 {
 	if (h->be->given != NULL)

@@ -47,6 +47,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "futexlock.h"
 
 /* Where the C library's own entries have their words, seen from `next'. */
@@ -65,12 +66,19 @@
 #define CAN	0
 #endif
 
+/* Before it sleeps, a waiter looks now and then whether it is free: some
+ * microseconds, less than what sleeping costs it, and waking it the owner.
+ * Between the looks it stays away from the owner's cache line. */
+#define LOOKS	8
+#define PAUSES	16
+
 #define ROUNDS	4	/* PTHREAD_DESTRUCTOR_ITERATIONS, at least */
 
 _Thread_local struct ipc__thread ipc__thread;
 
 static pthread_key_t ending;
 static bool can;
+static bool alone;		/* one processor: the owner can not run */
 
 /*
  * Threads
@@ -153,6 +161,8 @@ ask(void)
 
 	ipc__error_keep(&before);
 	ipc__fork_watch();
+	/* Not those that we may run on: the owner may have others. */
+	alone = sysconf(_SC_NPROCESSORS_ONLN) == 1;
 	if (CAN && pthread_atfork(NULL, NULL, in_child) == 0 &&
 	    pthread_key_create(&ending, thread_end) == 0)
 		can = thread_begin(&ipc__thread) == 0;
@@ -166,6 +176,14 @@ ipc__futexlock_can(void)
 
 	pthread_once(&once, ask);
 	return can;
+}
+
+int
+ipc__futexlock_need(void)
+{
+	return ipc__futexlock_can() ? 0 : ipc__fail(EOPNOTSUPP, "it was made "
+	    "by a program that uses the kernel's list of robust mutexes, which "
+	    "this one can not (get_robust_list(2))");
 }
 
 /*
@@ -197,9 +215,23 @@ await(struct ipc__futexlock *lock, uint32_t seen, int64_t deadline)
 	return futex_sleep(lock, seen | FUTEX_WAITERS, deadline);
 }
 
+bool
+ipc__futexlock_spin(unsigned *looks)
+{
+	if (*looks == LOOKS || alone) {
+		*looks = 0;
+		return false;
+	}
+	++*looks;
+	for (int i = 0; i < PAUSES; i++)
+		ipc__copy_pause();
+	return true;
+}
+
 static int
 take(struct ipc__futexlock *lock, uint32_t tid, int timeout)
 {
+	unsigned looks = 0;
 	int64_t deadline = timeout > 0 ? ipc__deadline(timeout) : -1;
 	uint32_t v, owner;
 	int rc;
@@ -218,6 +250,8 @@ take(struct ipc__futexlock *lock, uint32_t tid, int timeout)
 			return -EDEADLK;
 		if (timeout == 0)
 			return -EAGAIN;
+		if (ipc__futexlock_spin(&looks))
+			continue;
 		rc = await(lock, v, deadline);
 		if (rc < 0)
 			return rc;

@@ -70,6 +70,8 @@ extern _Thread_local struct ipc__thread ipc__thread
 
 /* Can this process use them?  Asked once; false has no text. */
 bool ipc__futexlock_can(void);
+/* It must, as another one has made one; with a text. */
+int ipc__futexlock_need(void);
 
 /* Where the quick ways end. */
 enum ipc__quick { IPC__DONE, IPC__NOT_DONE, IPC__ODD };
@@ -81,6 +83,10 @@ int ipc__futexlock_lock(struct ipc__hold *, int timeout, enum ipc__quick);
 
 /* After ipc__futexlock_give(). */
 int ipc__futexlock_unlock(struct ipc__hold *);
+
+/* A pause between two looks; false, and again from the beginning: it is time to
+ * sleep. */
+bool ipc__futexlock_spin(unsigned *looks);
 
 /* What the kernel sees when it ends this thread is in the order of the
  * program: only the compiler must keep it. */

@@ -141,7 +141,8 @@ sem_used(int id, unsigned long parts)
 }
 
 /* A process that is forked holds what its parent noted, and only shows when it
- * uses it.  What is not known, or somebody else's, counts as held. */
+ * uses it; but of segments the kernel counts every user, forked ones too.  What
+ * is not known, or somebody else's, counts as held. */
 static bool
 sysv_held(int kind, int id)
 {
@@ -149,6 +150,8 @@ sysv_held(int kind, int id)
 
 	if (state_of(kind, id, &s) < 0 || s.maker != geteuid() || s.users > 0)
 		return true;
+	if (kind == IPC__SYSV_SHM)
+		return false;
 	for (size_t i = 0; i < sizeof s.pids / sizeof s.pids[0]; i++)
 		if (s.pids[i] > 0 && ipc__alive(s.pids[i], 0))
 			return true;

@@ -84,15 +84,12 @@ ipc__mutex_use(struct ipc_mutex *m, union ipc__anylock *lock, bool futex,
     bool recursive)
 {
 	m->recursive = recursive;
-	if (!futex)
+	if (!futex) {
 		m->shared = &lock->mutex;
-	else if (ipc__futexlock_can())
-		m->hold.lock = &lock->futex;
-	else
-		return ipc__fail(EOPNOTSUPP, "it was made by a program that "
-		    "uses the kernel's list of robust mutexes, which this one "
-		    "can not (get_robust_list(2))");
-	return 0;
+		return 0;
+	}
+	m->hold.lock = &lock->futex;
+	return ipc__futexlock_need();
 }
 
 /*

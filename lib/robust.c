@@ -18,7 +18,14 @@
 uint32_t
 ipc__robust_abi(void)
 {
-	return (uint32_t)(sizeof(pthread_mutex_t) << 8 | sizeof(void *));
+#ifdef __GLIBC__
+	const uint32_t library = 1;
+#else
+	const uint32_t library = 0;
+#endif
+
+	return library << 24 | (uint32_t)(sizeof(pthread_mutex_t) << 8 |
+	    sizeof(void *));
 }
 
 int

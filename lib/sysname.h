@@ -66,6 +66,9 @@ bool ipc__sysname_claimed(enum ipc__sysv kind, key_t key, int id);
  * used.  Once per process; again is no error. */
 int ipc__sysname_hold(enum ipc__sysv kind, int id, pid_t pid);
 
+/* This process holds it no more; others may. */
+void ipc__sysname_leave(enum ipc__sysv kind, int id);
+
 /* The private object has been removed: so are all notes about it. */
 void ipc__sysname_drop(enum ipc__sysv kind, int id);
 
