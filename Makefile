@@ -100,8 +100,9 @@ IPC_CPPFLAGS := -D_GNU_SOURCE $(if $(HAVE_CONFIG_H),-DHAVE_CONFIG_H -I.) \
 LIB_LIBS = -Wl,--as-needed $(BSD_LIBS) $(LIBRT) $(LDLIBS)
 
 # -z defs and the run time of a sanitizer, which only programs link, exclude
-# each other.
-LIB_LDFLAGS = -shared -Wl,-soname,$(SONAME) \
+# each other.  Threads that have used a lock keep an entry of the library in the
+# kernel's list until they end, so it is never unloaded.
+LIB_LDFLAGS = -shared -Wl,-soname,$(SONAME) -Wl,-z,nodelete \
 	$(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
 	-Wl,--version-script=$(S)lib/libipc.map
 RPATH = -Wl,-rpath,$(abspath $(O))
