@@ -161,7 +161,7 @@ AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 
 .PHONY: all check check-headers check-symbols check-man check-docs lint style
 .PHONY: fuzz demo install uninstall dist distcheck setup clean distclean help
-.PHONY: FORCE need-check check-build check-model check-long
+.PHONY: FORCE need-check check-build check-model check-long bench-locks
 
 all: ## the library, the command and the examples (the default)
 all: $(LIBS) $(COMMAND) $(EXAMPLES)
@@ -311,9 +311,20 @@ $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
 check-model: ## spin finds no lost wake-up in the ring's sleeping
 	@CC="$(CC)" sh $(S)scripts/check-model.sh $(SRC)
 
+$(O)/bench/locks: $(S)bench/locks.c $(O)/flags.stamp $(O)/libipc.so \
+    $(O)/$(SONAME) $(HEADERS)
+	$(say) CCLD 'bench/locks.c'
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
+	    $(RPATH) $(O)/libipc.so $(LDLIBS)
+
+bench-locks: ## mutexes and semaphores beside the bare calls, in one run
+bench-locks: $(O)/bench/locks
+	@$(O)/bench/locks
+
 # The tests that repeat themselves, a hundred times as long: hours.
 LONG := death fork namerace unixname ring shm queueleft journal threads \
-	restart
+	restart synckill futexlock
 ROUNDS ?= 10000
 check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
 	@IPC_TEST_ROUNDS=$(ROUNDS) $(MAKE) -f $(TOP)/Makefile \
