@@ -140,6 +140,8 @@ no_wait(struct ipc_channel *ch)
 
 	if (ch->in.ready.watched || ch->in.busy)
 		rc = look_again(ch);
+	else if (ipc__be_over(ch->in.half))
+		rc = ipc__fetch(ch);
 	else	/* Nobody waits: nothing is to ring. */
 		rc = silent_end(ch);
 	return rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;

@@ -59,6 +59,8 @@ ipc__shm_unref(struct ipc__shm_map *map)
 	shm_close_fd(map->mem);
 	shm_close_fd(map->bell[0]);
 	shm_close_fd(map->bell[1]);
+	if (map->leave)
+		map->leave(map->note);
 	free(map);
 	errno = saved;
 }
@@ -172,6 +174,9 @@ shm_map_fd(struct ipc__shm_map *map)
 
 	if (p == MAP_FAILED)
 		return ipc__fail_sys("mmap");
+	/* Of a file on a disk the first touch would read all of it ahead: only
+	 * what is used is to take memory. */
+	(void)madvise(p, map->span, MADV_RANDOM);
 	map->base = p;
 	return 0;
 }

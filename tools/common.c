@@ -287,6 +287,33 @@ write_all(int fd, const void *data, size_t size)
 	return 0;
 }
 
+int
+read_input(char **data, size_t *size, size_t most)
+{
+	size_t room = 0;
+	ssize_t n;
+
+	*data = NULL;
+	*size = 0;
+	for (;;) {
+		if (*size == room) {
+			char *more = realloc(*data, room += CHUNK);
+
+			if (!more)
+				return -1;
+			*data = more;
+		}
+		n = read(STDIN_FILENO, *data + *size, room - *size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return (int)n;
+		*size += (size_t)n;
+		if (*size > most)
+			return 0;
+	}
+}
+
 const char *
 native_form(const char *scheme)
 {
