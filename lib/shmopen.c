@@ -244,29 +244,47 @@ ipc__shm_farewell(struct ipc__half *h)
  * The end of a sender
  */
 
+static bool
+bell_hung_up(const struct ipc__shm *s)
+{
+	struct pollfd fd = { .fd = s->map->bell[0], .events = POLLIN };
+
+	return poll(&fd, 1, 0) == 1 && fd.revents & POLLHUP;
+}
+
+/* Hung up before and after: nobody has come meanwhile, so what was read between
+ * is of the one who is gone.  Else the next one was so quick that the end of
+ * the last is none. */
 bool
 ipc__shm_hung_up(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
-	struct pollfd fd = { .fd = s->map->bell[0], .events = POLLIN };
+	uint32_t life;
 
 	if (!s->opened || s->endless || h->dir != IPC_RECV)
 		return false;
-	if (!s->gone && poll(&fd, 1, 0) == 1 && fd.revents & POLLHUP)
-		s->gone = true;
+	if (s->gone || !bell_hung_up(s))
+		return s->gone;
+	life = other_life(&s->ring);
+	s->gone = bell_hung_up(s);
+	s->bye = s->gone && life == LIFE_BYE;
 	return s->gone;
 }
 
+/* The same, by the lock, which whoever comes has before it says so. */
 bool
 ipc__shm_over(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
+	uint32_t life;
 
-	if (s->late) {
-		s->late = false;
-		s->gone |= role_lock(s->map->bell[1], IPC_SEND,
+	if (s->late && !s->gone) {
+		life = other_life(&s->ring);
+		s->gone = role_lock(s->map->bell[1], IPC_SEND,
 		    F_OFD_GETLK) == 0;
+		s->bye = s->gone && life == LIFE_BYE;
 	}
+	s->late = false;
 	return s->gone;
 }
 
@@ -275,7 +293,7 @@ ipc__shm_ends_with(struct ipc__half *h, const void *tail, size_t size)
 {
 	(void)tail;
 	(void)size;
-	return other_life(&shm_state(h)->ring) == LIFE_BYE;
+	return shm_state(h)->bye;
 }
 
 /* Opened anew, the FIFO is not hung up until the next sender has come and
@@ -295,7 +313,7 @@ ipc__shm_again(struct ipc__half *h)
 		return ipc__fail_sys("open");
 	close(s->map->bell[0]);
 	s->map->bell[0] = fd;
-	s->gone = s->lit = false;
+	s->gone = s->bye = s->lit = false;
 	ipc__ring_rise(&s->ring);
 	return 1;
 }
