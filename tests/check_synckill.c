@@ -410,7 +410,7 @@ main(void)
 
 	private_ipc = unshare(CLONE_NEWIPC) == 0;
 	add_kinds(suite, makers_who_race_and_die_end_with_one_whole_object,
-	    makings, MAKINGS, 60 + names_rounds(RACES) / 10);
+	    makings, MAKINGS, 60 + names_rounds(RACES));
 	add_kinds(suite, what_killed_holders_had_comes_back, holdings, 2,
 	    killing);
 	add_kinds(suite, what_killed_owners_left_is_whole_or_is_told, ownings,
