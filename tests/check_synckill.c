@@ -168,6 +168,14 @@ static const char *const holdings[] = {
 	"sem:pool?undo=1", "sysvsem:pool?undo=1"
 };
 
+/* Now and then for so long that the others fall asleep. */
+static void
+stay(int w)
+{
+	if (stage->turns[w] % 4 == 0)
+		pause_us(20);
+}
+
 static void
 hold_and_give(int w)
 {
@@ -177,6 +185,7 @@ hold_and_give(int w)
 	for (;;) {
 		must(ipc_sem_wait(s, -1) == 0);
 		stage->turns[w]++;
+		stay(w);
 		must(ipc_sem_post(s) == 0);
 	}
 }
@@ -278,7 +287,8 @@ END_TEST
  */
 
 static const char *const ownings[] = {
-	"mutex:own", "mutex:own?pi=1", "sysvmutex:own", "filelock:%s/own"
+	"mutex:own", "mutex:own?pi=1", "mutex:own?recursive=1",
+	"sysvmutex:own", "filelock:%s/own"
 };
 
 static void
@@ -298,6 +308,7 @@ change(int w)
 		must(stage->left == stage->right);
 		stage->left++;
 		stage->turns[w]++;
+		stay(w);
 		stage->right++;
 		must(ipc_mutex_unlock(m) == 0);
 	}
@@ -414,7 +425,7 @@ main(void)
 	add_kinds(suite, what_killed_holders_had_comes_back, holdings, 2,
 	    killing);
 	add_kinds(suite, what_killed_owners_left_is_whole_or_is_told, ownings,
-	    4, killing);
+	    5, killing);
 	add_kinds(suite,
 	    what_killed_readers_and_writers_left_is_whole_or_is_told, lockings,
 	    3, killing);
