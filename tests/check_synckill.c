@@ -363,9 +363,11 @@ change_and_look(int w)
 		must(stage->left == stage->right);
 		stage->left++;
 		stage->turns[w]++;
+		stay(w);
 		stage->right++;
 		must(ipc_rwlock_unlock(l) == 0);
 		whole = gets_in(ipc_rwlock_rdlock(l, -1));
+		stay(w);
 		must(!whole || stage->left == stage->right);
 		must(ipc_rwlock_unlock(l) == 0);
 	}
