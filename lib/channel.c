@@ -148,6 +148,13 @@ ipc__be_take(struct ipc__half *h, struct ipc__ticket *t)
 }
 
 void
+ipc__be_passed(struct ipc__half *h, pid_t pid)
+{
+	if (h != NULL && h->be->passed != NULL)
+		h->be->passed(h, pid);
+}
+
+void
 ipc__be_given(struct ipc__half *h)
 {
 	if (h->be->given != NULL)
@@ -218,6 +225,12 @@ int
 ipc__be_arm(struct ipc__half *h, int dir)
 {
 	return h->be->arm == NULL ? 0 : h->be->arm(h, dir);
+}
+
+int64_t
+ipc__be_calm(const struct ipc__half *h)
+{
+	return h != NULL && h->be->calm != NULL ? h->be->calm(h) : -1;
 }
 
 void

@@ -152,6 +152,7 @@ ipc__attach_end(struct ipc_channel *ch, struct ipc__link *l, int end)
 struct pair_request {
 	struct ipc_channel **ends;
 	int		     flags;
+	bool		     passes;
 };
 
 static void
@@ -204,6 +205,7 @@ try_pair(struct ipc__address *a, void *arg)
 
 	if ((rc = new_ends(ends, a, r)) < 0)
 		return rc;
+	ends[0]->address.passes = r->passes;
 	rc = ipc__link_make(&link, &ends[0]->address, ends[0]->dir,
 	    ipc__wants_life(a->be, ends[0]->boundary));
 	if (rc < 0) {
@@ -222,9 +224,10 @@ try_pair(struct ipc__address *a, void *arg)
 }
 
 int
-ipc_pair(struct ipc_channel *ends[2], const char *address, int flags)
+ipc__pair(struct ipc_channel *ends[2], const char *address, int flags,
+    bool passes)
 {
-	struct pair_request r = { ends, flags };
+	struct pair_request r = { ends, flags, passes };
 	int rc;
 
 	if (ends == NULL)
@@ -233,6 +236,12 @@ ipc_pair(struct ipc_channel *ends[2], const char *address, int flags)
 	    "ipc_pair")) < 0)
 		return rc;
 	return with_address(address, IPC_WAY_PAIR, try_pair, &r);
+}
+
+int
+ipc_pair(struct ipc_channel *ends[2], const char *address, int flags)
+{
+	return ipc__pair(ends, address, flags, false);
 }
 
 /*

@@ -45,6 +45,10 @@ int ipc__not_met(const struct ipc__address *a, int rc);
  * make.c
  */
 
+/* ipc_pair; passes: end 1 is for a program that a child becomes. */
+int ipc__pair(struct ipc_channel *ends[2], const char *address, int flags,
+    bool passes);
+
 /* SCHEME or SCHEME:... as an address; free(3). */
 char *ipc__scheme_address(const char *scheme);
 

@@ -301,11 +301,11 @@ front_unlock(struct ipc_mutex *m)
 		return -EPERM;
 	if (depth == 1)
 		rc = m->ops->unlock(m);
-	if (rc < 0)
+	if (rc < 0 && rc != -EIDRM)
 		return rc;
 	own(m, depth - 1);
 	pthread_mutex_unlock(&m->front);
-	return 0;
+	return rc;
 }
 
 /*

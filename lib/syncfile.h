@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "address.h"
+#include "name.h"
 #include "robust.h"
 
 /* What each begins with. */
@@ -39,5 +40,9 @@ int ipc__syncfile_open(const struct ipc__sync_form *,
     const struct ipc__address *, int flags, void **data, int *bell);
 int ipc__syncfile_unlink(const struct ipc__sync_form *,
     const struct ipc__address *);
+
+/* Removes from this runtime directory the FIFOs whose segment a killed process
+ * did not come to make, or had removed already.  Returns how many. */
+int ipc__syncfile_sweep(int dir, ipc__told *told, void *user);
 
 #endif

@@ -10,7 +10,7 @@
  */
 #include "race.h"
 
-#define TURNS		100	/* of each */
+#define TURNS		rounds_up_to(20, 10000)	/* of each */
 #define MESSAGES	4
 
 static char name[8192];
@@ -141,7 +141,7 @@ START_TEST(one_listens_and_keeps_its_name)
 	begin(_i);
 	somebody_died();
 	strlcpy(name, address(""), sizeof name);
-	run_race(rounds(TURNS), session_turn);
+	run_race(TURNS, session_turn);
 	expect(0, ipc_listen(&l, name, 0));
 	expect(0, ipc_listener_close(l));
 }
@@ -258,7 +258,7 @@ START_TEST(whoever_opens_it_keeps_it)
 	begin(_i);
 	somebody_died();
 	strlcpy(name, address(""), sizeof name);
-	run_race(rounds(TURNS), open_turn);
+	run_race(TURNS, open_turn);
 	expect(0, ipc_open(&in, name, IPC_RECV | IPC_CREATE));
 	expect(0, ipc_close(in));
 	rc = ipc_unlink(name);
@@ -273,7 +273,7 @@ main(void)
 	TCase *tc;
 
 	suite_open("names8");
-	tc = tcase_open("names8", 60 + rounds(TURNS) / 10);
+	tc = tcase_open("names8", 60 + TURNS / 10);
 	for_each_case(tc, one_listens_and_keeps_its_name, SESSION,
 	    FORKS | IPC_CAP_PEER);
 	for_each_case_but(tc, whoever_opens_it_keeps_it, OPEN, 0,

@@ -13,7 +13,7 @@
 
 #include "restart.h"
 
-#define ROUNDS		100
+#define ROUNDS		rounds_up_to(40, 10000)
 #define BURSTS		4	/* of up to 3 messages in a conversation */
 #define LOOK		2	/* ms between looks at who may be dead */
 
@@ -430,7 +430,7 @@ run_rounds(int i, void (*even)(void), void (*odd)(void))
 	somebody_died();
 	tale_new();
 	base = left_things();
-	for (int n = 0; n < rounds(ROUNDS); n++) {
+	for (int n = 0; n < ROUNDS; n++) {
 		(n % 2 ? odd : even)();
 		if (n % 16 == 15)
 			nothing_left(base);
@@ -473,7 +473,7 @@ main(void)
 	TCase *tc;
 
 	suite_open("restart");
-	tc = tcase_open("restart", 60 + rounds(ROUNDS) / 10);
+	tc = tcase_open("restart", 60 + ROUNDS / 10);
 	/* All but what is within one process. */
 	for_each_case(tc, a_session_is_restarted, SESSION, FORKS);
 	for_each_case_but(tc, a_session_is_restarted, SESSION, 0, IPC_CAP_END);

@@ -58,14 +58,33 @@ where(void)
 	return text;
 }
 
+static long
+percent(void)
+{
+	const char *text = getenv("IPC_TEST_ROUNDS");
+	long p = text ? strtol(text, NULL, 10) : 100;
+
+	return p > 0 ? p : 100;
+}
+
 int
 rounds(int n)
 {
-	const char *percent = getenv("IPC_TEST_ROUNDS");
-	long p = percent ? strtol(percent, NULL, 10) : 100;
-	long long result = (long long)n * (p > 0 ? p : 100) / 100;
+	long long result = (long long)n * percent() / 100;
 
 	return result > 0 ? (int)result : 1;
+}
+
+int
+rounds_up_to(int brief, int full)
+{
+	const long all = 10000;
+	long p = percent();
+
+	if (p <= 100)
+		return rounds(brief);
+	return brief + (int)((long long)(full - brief) * (p - 100) /
+	    (all - 100));
 }
 
 void

@@ -14,6 +14,7 @@
 #include <ipc/names.h>
 #include <ipc/pool.h>
 #include <ipc/region.h>
+#include <ipc/rpc.h>
 #include <ipc/sync.h>
 
 #endif
