@@ -241,6 +241,7 @@ START_TEST(a_death_shows_though_a_child_holds_all_open)
 
 	begin(_i);
 	somebody_died();
+	expect_sys(prctl(PR_SET_CHILD_SUBREAPER, 1));
 	expect_sys(pipe2(seen->hold, O_CLOEXEC));
 	p = orders_new(&(struct ipc_pool_config){ .workers = 1, .tries = 1 });
 	expect(0, order(p, ORDER_ORPHAN, 0, 0));
@@ -250,6 +251,8 @@ START_TEST(a_death_shows_though_a_child_holds_all_open)
 	expect(0, ipc_pool_close(p));
 	close(seen->hold[0]);
 	close(seen->hold[1]);
+	expect_ok(waitpid(-1, NULL, 0));
+	expect_sys(prctl(PR_SET_CHILD_SUBREAPER, 0));
 }
 END_TEST
 
