@@ -93,13 +93,14 @@ wait_for_place(struct ipc_pool *p, int timeout)
 	int64_t deadline = ipc__deadline(timeout);
 	int rc = ipc__pool_pump(p);
 
-	while (rc == 0) {
+	/* What comes with the last tick of the clock is in time. */
+	while (rc == 0 || rc == -ETIMEDOUT) {
 		if (p->config.done != NULL)
 			(void)deliver(p);
 		if (p->places < p->config.limit)
 			return 0;
-		if (timeout == 0)
-			return ipc__plain(-EAGAIN);
+		if (rc < 0 || timeout == 0)
+			return too_late(timeout);
 		if (p->waiting_count + p->given_count == 0)
 			return ipc__fail(EDEADLK, "all %u tasks that the pool "
 			    "takes are results that nobody has taken",
@@ -137,7 +138,7 @@ ipc_pool_submit(struct ipc_pool *p, const void *task, size_t size, void *tag,
 	if ((rc = ipc__pool_mine(p, "ipc_pool_submit")) < 0)
 		return rc;
 	ipc__error_keep(&before);
-	if ((rc = ipc__pool_woken(p)) == 0)
+	if ((rc = ipc__pool_woken(p)) == 0 && p->broken == 0)
 		rc = may_submit(p, task, size, timeout);
 	if (rc == 0 && p->broken != 0)
 		rc = broken(p);
@@ -174,7 +175,9 @@ wait_for_result(struct ipc_pool *p, int timeout)
 			return too_late(0);
 		rc = ipc__pool_wait(p, deadline);
 	}
-	return rc < 0 && !ipc__task_there(p) ? rc : 1;
+	if (rc < 0 && (rc != -ETIMEDOUT || !ipc__task_there(p)))
+		return rc;
+	return 1;
 }
 
 int
@@ -238,15 +241,16 @@ drain(struct ipc_pool *p, int timeout)
 	int64_t deadline = ipc__deadline(timeout);
 	int rc = ipc__pool_pump(p);
 
-	for (;;) {
-		if (rc == 0 && p->config.done != NULL)
+	while (rc == 0 || rc == -ETIMEDOUT) {
+		if (p->config.done != NULL)
 			(void)deliver(p);
-		if (rc < 0 || p->waiting_count + p->given_count == 0)
-			return rc;
-		if (timeout == 0)
-			return too_late(0);
+		if (p->waiting_count + p->given_count == 0)
+			return 0;
+		if (rc < 0 || timeout == 0)
+			return too_late(timeout);
 		rc = ipc__pool_wait(p, deadline);
 	}
+	return rc;
 }
 
 int

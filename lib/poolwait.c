@@ -40,13 +40,29 @@ ring(int bell)
 }
 
 static void
-silence(struct ipc_pool *p)
+put_out(int fd)
 {
 	uint64_t n;
 
-	p->rung = false;
-	if (read(p->bell, &n, sizeof n) == -1)
+	if (read(fd, &n, sizeof n) == -1)
 		return;		/* it was quiet */
+}
+
+static void
+silence(struct ipc_pool *p)
+{
+	p->rung = false;
+	put_out(p->bell);
+}
+
+/* It went off: whoever leaves sets it anew. */
+static void
+stop_timer(struct ipc_pool *p)
+{
+	if (p->timer == -1)
+		return;
+	put_out(p->timer);
+	p->timer_set = -1;
 }
 
 void
@@ -117,8 +133,10 @@ take_events(struct ipc_pool *p, int ms)
 			on_event(p, &p->workers[events[i].data.u64 >> 2],
 			    events[i].data.u64 & 3);
 	}
-	if (own)
+	if (own) {
 		silence(p);
+		stop_timer(p);
+	}
 	return n;
 }
 
@@ -138,18 +156,6 @@ look(struct ipc_pool *p)
 	return p->given_count < before;
 }
 
-int
-ipc__pool_pump(struct ipc_pool *p)
-{
-	int rc = 0;
-
-	if (!p->looks || ++p->looked % LOOKS == 0 || !look(p))
-		rc = take_events(p, 0);
-	ipc__pool_times(p);
-	ipc__pool_give(p);
-	return rc < 0 ? rc : 0;
-}
-
 /* Those that we have looked into are to ring again. */
 static void
 listen_to_all(struct ipc_pool *p)
@@ -164,6 +170,21 @@ listen_to_all(struct ipc_pool *p)
 			w->awake = false;
 		}
 	}
+}
+
+int
+ipc__pool_pump(struct ipc_pool *p)
+{
+	int rc = 0;
+
+	if (!p->looks || ++p->looked % LOOKS == 0 || !look(p)) {
+		if (!p->looks)
+			listen_to_all(p);
+		rc = take_events(p, 0);
+	}
+	ipc__pool_times(p);
+	ipc__pool_give(p);
+	return rc < 0 ? rc : 0;
 }
 
 /* Answers that come in no time need no system call. */
