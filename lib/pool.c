@@ -25,13 +25,10 @@ ipc__pool_mine(const struct ipc_pool *p, const char *call)
 }
 
 static int
-leave(struct ipc_pool *p, int rc, const struct ipc__error *before)
+leave(struct ipc_pool *p, int rc)
 {
 	ipc__pool_show(p);
-	/* What happened inside of a call that succeeds is no error. */
-	if (rc >= 0)
-		ipc__error_restore(before);
-	else
+	if (rc < 0 && rc != -EAGAIN && rc != -ETIMEDOUT)
 		(void)ipc__fail_at(p->address, rc);
 	return rc;
 }
@@ -91,7 +88,7 @@ static int
 wait_for_place(struct ipc_pool *p, int timeout)
 {
 	int64_t deadline = ipc__deadline(timeout);
-	int rc = ipc__pool_pump(p);
+	int rc = ipc__pool_pump(p, timeout == 0);
 
 	/* What comes with the last tick of the clock is in time. */
 	while (rc == 0 || rc == -ETIMEDOUT) {
@@ -132,19 +129,17 @@ int
 ipc_pool_submit(struct ipc_pool *p, const void *task, size_t size, void *tag,
     int timeout)
 {
-	struct ipc__error before;
 	int rc;
 
 	if ((rc = ipc__pool_mine(p, "ipc_pool_submit")) < 0)
 		return rc;
-	ipc__error_keep(&before);
 	if ((rc = ipc__pool_woken(p)) == 0 && p->broken == 0)
 		rc = may_submit(p, task, size, timeout);
 	if (rc == 0 && p->broken != 0)
 		rc = broken(p);
 	if (rc == 0 && (rc = ipc__task_add(p, task, size, tag)) == 0)
 		ipc__pool_give(p);
-	return leave(p, rc, &before);
+	return leave(p, rc);
 }
 
 static int
@@ -167,7 +162,7 @@ wait_for_result(struct ipc_pool *p, int timeout)
 
 	if (ipc__task_there(p))
 		return 1;
-	rc = ipc__pool_pump(p);
+	rc = ipc__pool_pump(p, timeout == 0);
 	while (rc == 0 && !ipc__task_there(p)) {
 		if (p->places == 0)
 			return 0;
@@ -183,7 +178,6 @@ wait_for_result(struct ipc_pool *p, int timeout)
 int
 ipc_pool_next(struct ipc_pool *p, struct ipc_pool_result *r, int timeout)
 {
-	struct ipc__error before;
 	int rc;
 
 	if ((rc = ipc__pool_mine(p, "ipc_pool_next")) < 0 ||
@@ -193,13 +187,12 @@ ipc_pool_next(struct ipc_pool *p, struct ipc_pool_result *r, int timeout)
 	if (p->config.done != NULL)
 		return ipc__fail(EINVAL, "ipc_pool_next: the results of this "
 		    "pool go to its `done'");
-	ipc__error_keep(&before);
 	ipc__task_let_go(p);
 	if ((rc = ipc__pool_woken(p)) == 0)
 		rc = wait_for_result(p, timeout);
 	if (rc > 0)
 		describe(r, ipc__task_take(p));
-	return leave(p, rc, &before);
+	return leave(p, rc);
 }
 
 static int
@@ -218,7 +211,6 @@ may_deliver(const struct ipc_pool *p, const char *call)
 int
 ipc_pool_dispatch(struct ipc_pool *p, int timeout)
 {
-	struct ipc__error before;
 	int rc;
 
 	if ((rc = may_deliver(p, "ipc_pool_dispatch")) < 0)
@@ -226,20 +218,19 @@ ipc_pool_dispatch(struct ipc_pool *p, int timeout)
 	if (p->config.done == NULL)
 		return ipc__fail(EINVAL, "ipc_pool_dispatch: this pool has no "
 		    "`done'");
-	ipc__error_keep(&before);
 	if ((rc = ipc__pool_woken(p)) == 0)
 		rc = wait_for_result(p, timeout);
 	if (rc > 0)
 		rc = deliver(p);
 	ipc__pool_give(p);
-	return leave(p, rc, &before);
+	return leave(p, rc);
 }
 
 static int
 drain(struct ipc_pool *p, int timeout)
 {
 	int64_t deadline = ipc__deadline(timeout);
-	int rc = ipc__pool_pump(p);
+	int rc = ipc__pool_pump(p, timeout == 0);
 
 	while (rc == 0 || rc == -ETIMEDOUT) {
 		if (p->config.done != NULL)
@@ -256,21 +247,18 @@ drain(struct ipc_pool *p, int timeout)
 int
 ipc_pool_drain(struct ipc_pool *p, int timeout)
 {
-	struct ipc__error before;
 	int rc;
 
 	if ((rc = may_deliver(p, "ipc_pool_drain")) < 0)
 		return rc;
-	ipc__error_keep(&before);
 	if ((rc = ipc__pool_woken(p)) == 0)
 		rc = drain(p, timeout);
-	return leave(p, rc, &before);
+	return leave(p, rc);
 }
 
 int
 ipc_pool_cancel(struct ipc_pool *p, const void *tag, int flags)
 {
-	struct ipc__error before;
 	struct ipc__task *t;
 	int rc, n = 0;
 
@@ -279,7 +267,6 @@ ipc_pool_cancel(struct ipc_pool *p, const void *tag, int flags)
 	if (flags & ~IPC_POOL_KILL)
 		return ipc__fail(EINVAL, "ipc_pool_cancel: flags are 0 or "
 		    "IPC_POOL_KILL");
-	ipc__error_keep(&before);
 	TAILQ_FOREACH(t, &p->all, all) {
 		if (t->tag != tag || t->state == IPC__TASK_FINISHED)
 			continue;
@@ -290,7 +277,7 @@ ipc_pool_cancel(struct ipc_pool *p, const void *tag, int flags)
 		n++;
 	}
 	ipc__pool_give(p);
-	return leave(p, n, &before);
+	return leave(p, n);
 }
 
 int

@@ -230,8 +230,9 @@ void ipc__pool_times(struct ipc_pool *p);
  * poolwait.c: waiting, and being waited for
  */
 int ipc__pool_events_new(struct ipc_pool *p);
-/* Everything that can be done without waiting. */
-int ipc__pool_pump(struct ipc_pool *p);
+/* What can be done without waiting: everything, or where a wait would follow,
+ * what costs no system call. */
+int ipc__pool_pump(struct ipc_pool *p, bool all);
 /* The same after something has happened; -ETIMEDOUT, -ECANCELED. */
 int ipc__pool_wait(struct ipc_pool *p, int64_t deadline);
 /* -ECANCELED: ipc_pool_wake was called. */

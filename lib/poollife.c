@@ -354,11 +354,13 @@ void
 ipc__pool_times(struct ipc_pool *p)
 {
 	int64_t now, next = -1;
+	struct ipc__error before;
 	struct ipc__worker *w;
 	unsigned i;
 
 	if (p->next < 0 || (now = ipc__now()) < p->next)
 		return;
+	ipc__error_keep(&before);
 	for (i = 0; i < p->config.workers; i++) {
 		w = &p->workers[i];
 		if (w->deadline >= 0 && w->deadline <= now)
@@ -367,4 +369,5 @@ ipc__pool_times(struct ipc_pool *p)
 			next = w->deadline;
 	}
 	p->next = next;
+	ipc__error_restore(&before);
 }

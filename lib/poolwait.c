@@ -120,12 +120,17 @@ static int
 take_events(struct ipc_pool *p, int ms)
 {
 	struct epoll_event events[EVENTS];
+	struct ipc__error before;
 	bool own = false;
 	int i, n;
 
 	n = epoll_wait(p->epoll, events, EVENTS, ms);
 	if (n == -1)
 		return errno == EINTR ? 0 : ipc__fail_sys("epoll_wait");
+	if (n == 0)
+		return 0;
+	/* A worker's death is no error of the call that finds it. */
+	ipc__error_keep(&before);
 	for (i = 0; i < n; i++) {
 		if ((events[i].data.u64 & 3) == IPC__POOL_OWN)
 			own = true;
@@ -137,6 +142,7 @@ take_events(struct ipc_pool *p, int ms)
 		silence(p);
 		stop_timer(p);
 	}
+	ipc__error_restore(&before);
 	return n;
 }
 
@@ -173,15 +179,16 @@ listen_to_all(struct ipc_pool *p)
 }
 
 int
-ipc__pool_pump(struct ipc_pool *p)
+ipc__pool_pump(struct ipc_pool *p, bool all)
 {
 	int rc = 0;
 
-	if (!p->looks || ++p->looked % LOOKS == 0 || !look(p)) {
-		if (!p->looks)
-			listen_to_all(p);
+	if (p->looks)
+		all = (!look(p) && all) || ++p->looked % LOOKS == 0;
+	else if (all)
+		listen_to_all(p);
+	if (all)
 		rc = take_events(p, 0);
-	}
 	ipc__pool_times(p);
 	ipc__pool_give(p);
 	return rc < 0 ? rc : 0;
