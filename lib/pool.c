@@ -113,8 +113,8 @@ may_submit(struct ipc_pool *p, const void *task, size_t size, int timeout)
 	if (task == NULL && size > 0)
 		return ipc__fail(EINVAL, "ipc_pool_submit: no task");
 	if (size > p->max_task)
-		return ipc__fail(EMSGSIZE, "a task of %zu bytes exceeds the %zu "
-		    "that go through this address (max-message)", size,
+		return ipc__fail(EMSGSIZE, "a task of %zu bytes exceeds the "
+		    "%zu that go through this address (max-message)", size,
 		    p->max_task);
 	if (p->places < p->config.limit)
 		return 0;
