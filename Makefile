@@ -101,8 +101,9 @@ IPC_CPPFLAGS := -D_GNU_SOURCE $(if $(HAVE_CONFIG_H),-DHAVE_CONFIG_H -I.) \
 LIB_LIBS = -Wl,--as-needed $(BSD_LIBS) $(LIBRT) $(LDLIBS)
 
 # -z defs and the run time of a sanitizer, which only programs link, exclude
-# each other.
-LIB_LDFLAGS = -shared -Wl,-soname,$(SONAME) \
+# each other.  Threads that have used a lock keep an entry of the library in the
+# kernel's list until they end, so it is never unloaded.
+LIB_LDFLAGS = -shared -Wl,-soname,$(SONAME) -Wl,-z,nodelete \
 	$(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
 	-Wl,--version-script=$(S)lib/libipc.map
 RPATH = -Wl,-rpath,$(abspath $(O))
@@ -187,8 +188,9 @@ AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 #
 
 .PHONY: all check check-headers check-symbols check-man check-docs lint style
-.PHONY: bench setup-bench bench-instructions bench-instructions-record fuzz demo install uninstall dist distcheck setup clean distclean help
-.PHONY: FORCE need-check check-build check-model check-long
+.PHONY: bench bench-instructions bench-instructions-record bench-locks
+.PHONY: setup-bench fuzz demo install uninstall dist distcheck setup clean
+.PHONY: distclean help FORCE need-check check-build check-model check-long
 
 all: ## the library, the command and the examples (the default)
 all: $(LIBS) $(COMMAND) $(EXAMPLES) $(PB_ALL)
@@ -399,12 +401,26 @@ $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
 check-model: ## spin finds no lost wake-up in the ring's sleeping
 	@CC="$(CC)" sh $(S)scripts/check-model.sh $(SRC)
 
-# The tests that repeat themselves, a hundred times as long: hours.
-LONG := death fork namerace unixname ring shm queueleft journal threads \
-	restart
+$(O)/bench/locks: $(S)bench/locks.c $(O)/flags.stamp $(O)/libipc.so \
+    $(O)/$(SONAME) $(HEADERS)
+	$(say) CCLD 'bench/locks.c'
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
+	    $(RPATH) $(O)/libipc.so $(LDLIBS)
+
+bench-locks: ## mutexes and semaphores beside the bare calls, in one run
+bench-locks: $(O)/bench/locks
+	@$(O)/bench/locks
+
+# The tests that repeat themselves, as often as their heads say: hours.  How
+# long a hostile side is at it is 18 ms for each percent: three minutes.
+LONG := death fork futexlock gc idle journal journalkill lock names8 namerace \
+	order queueleft reopen restart ring scribble shm synckill syncnames8 sysname \
+	threads unixname wake
 ROUNDS ?= 10000
 check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
-	@IPC_TEST_ROUNDS=$(ROUNDS) $(MAKE) -f $(TOP)/Makefile \
+	@IPC_TEST_ROUNDS=$(ROUNDS) IPC_CHECK_HOSTILE=$$(($(ROUNDS) * 18)) \
+	    CK_TIMEOUT_MULTIPLIER=100 $(MAKE) -f $(TOP)/Makefile \
 	    CHECK_TIMEOUT=86400 \
 	    $(patsubst %,check-%,$(filter $(UNITS),$(LONG)))
 

@@ -22,7 +22,6 @@
 
 #include "cell.h"
 
-#define PATIENCE	10000	/* ms that a cell has beside what it asks for */
 #define LINE_MS		2.0	/* spent on one measurement of the distance */
 #define LINE_TRIPS	100	/* in a round of it, the best of which counts */
 #define LINE_ROUNDS	20	/* at least */
@@ -30,6 +29,8 @@
 #define PER_LINK	50	/* ms of patience */
 #define MANY_LINKS	32	/* want more descriptors than is usual */
 #define SPINS		2000	/* looks before the processor is given away */
+
+unsigned bench_patience = 10000;
 
 static struct bench_shared *shared;
 static unsigned cells;		/* so far, for names */
@@ -444,12 +445,12 @@ see_off(pid_t pid, int fd, const struct bench_cell *c)
 	struct bench_outcome *o = &shared->outcome;
 	int status;
 
-	if (!await_end(fd, PATIENCE + (int)(c->span * 20) +
-	    (int)c->links * PER_LINK)) {
+	if (!await_end(fd, (int)(bench_patience + c->span * 20 +
+	    c->links * PER_LINK))) {
 		o->state = BENCH_FAILED;
 		snprintf(o->error, sizeof o->error, "it took too long");
 		kill(pid, SIGKILL);	/* side 1 hears of it and dies too */
-		await_end(fd, PATIENCE);
+		await_end(fd, (int)bench_patience);
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

@@ -111,6 +111,9 @@ struct bench_metric {
 	int	(*run[2])(struct bench_run *);	/* the two sides */
 };
 
+/* ms that a cell may take beside what was asked for. */
+extern unsigned bench_patience;
+
 /* Before the first cell: memory for what is shared; and behind the last. */
 int	bench_cells_begin(void);
 void	bench_cells_end(void);

@@ -7,13 +7,15 @@
  *
  * A cell is one comparison.  In each round both sides have a short turn, the
  * bare one first and last, so whoever else runs on our processors meets both.
- * Told are the least times, what they are to each other, and, as a check, the
- * median and the quartiles of what they were to each other in the rounds.
+ * Told are the times of each, which are the least or, of two processes, the
+ * median ones; their ratio; and the median and the quartiles of the ratios of
+ * the rounds.
  *
  * A cell that ends in -2 has two processes at it, on a processor each, and
  * measures how long a turn takes on the whole; the others have one process that
  * is alone, with a second thread that does nothing, as a C library may leave
- * out what one thread does not need.
+ * out what one thread does not need.  A cell that ends in -2 is only worth
+ * something where both processors are free, or as `chrt -f 1 bench-locks'.
  */
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -347,33 +349,36 @@ later(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Alone, whoever else runs makes it longer: the least counts.  Of two, those
+ * rounds are the quickest in which one of them was not there. */
+static void
+tell(const struct cell *c, double times[3][ROUNDS_MAX])
+{
+	unsigned at = c->processes == 1 ? 0 : rounds / 2;
+
+	for (int i = 0; i < 3; i++)
+		qsort(times[i], rounds, sizeof times[i][0], later);
+	printf("%-13s %-13s %8.1f ns  %-9s %8.1f ns  %5.2f   rounds %.2f "
+	    "(%.2f to %.2f)\n", c->name, c->bare.name, times[0][at],
+	    c->ours.name, times[1][at], times[1][at] / times[0][at],
+	    times[2][rounds / 2], times[2][rounds / 4],
+	    times[2][rounds * 3 / 4]);
+	fflush(stdout);
+}
+
 static void
 compare(const struct cell *c)
 {
-	static double ratio[ROUNDS_MAX];
-	static double all[2][ROUNDS_MAX];
-	double bare, ours;
+	static double times[3][ROUNDS_MAX];
 	unsigned long n = c->processes == 1 ? count_for(c) : 0;
 
 	for (unsigned i = 0; i < rounds; i++) {
-		bare = turn(c, &c->bare, n);
-		ours = turn(c, &c->ours, n);
-		bare = (bare + turn(c, &c->bare, n)) / 2;
-		ratio[i] = ours / bare;
-		all[0][i] = bare;
-		all[1][i] = ours;
+		times[0][i] = turn(c, &c->bare, n);
+		times[1][i] = turn(c, &c->ours, n);
+		times[0][i] = (times[0][i] + turn(c, &c->bare, n)) / 2;
+		times[2][i] = times[1][i] / times[0][i];
 	}
-	qsort(ratio, rounds, sizeof *ratio, later);
-	qsort(all[0], rounds, sizeof *ratio, later);
-	qsort(all[1], rounds, sizeof *ratio, later);
-	printf("%-13s %-13s %8.1f ns  %-9s %8.1f ns  %.2f   medians %.1f %.1f "
-	    "%.2f; rounds: median "
-	    "%.2f, quartiles %.2f to %.2f\n", c->name, c->bare.name, all[0][0],
-	    c->ours.name, all[1][0], all[1][0] / all[0][0],
-	    all[0][rounds / 2], all[1][rounds / 2], all[1][rounds / 2] / all[0][rounds / 2],
-	    ratio[rounds / 2],
-	    ratio[rounds / 4], ratio[rounds * 3 / 4]);
-	fflush(stdout);
+	tell(c, times);
 }
 
 static void

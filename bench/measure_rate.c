@@ -13,7 +13,7 @@
 #define WARM_BYTES	((size_t)16 << 20)	/* several times any ring */
 #define BATCH_BYTES	((size_t)64 << 10)
 #define BATCH_MOST	1024
-#define LEAST_MESSAGES	64		/* however long it takes */
+#define LEAST_CALLS	64		/* however long they take */
 #define LATE		50		/* this share of the time may be lost */
 #define CHUNK_US	200	/* between two looks at the clock, at most */
 
@@ -87,7 +87,8 @@ take(struct flow *f, const void *data, ssize_t got)
 {
 	uint64_t number = f->number++;
 
-	if (f->r->subject->traits & SUBJECT_LOSES && got >= 8) {
+	if (f->r->subject->traits & SUBJECT_LOSES && got >= 8 &&
+	    !payload_is_last(data)) {
 		memcpy(&number, data, sizeof number);
 		number -= payload_stamp(&f->r->payload, 0);
 	}
@@ -179,15 +180,30 @@ flush(struct bench_run *r)
 	return r->subject->flush ? r->subject->flush(r->end[0]) : 0;
 }
 
+/* It goes as those before it went, which may have a form of their own. */
+static int
+send_last(struct flow *f)
+{
+	struct bench_run *r = f->r;
+	struct iovec iov = { r->payload.last, r->cell->size };
+	int rc;
+
+	if (f->move != send_batch)
+		return bench_send(r, 0, r->payload.last);
+	rc = r->subject->send_many(r->end[0], &iov, 1);
+	return rc < 0 ? rc : flush(r);
+}
+
 /* The last message, until it has arrived. */
 static int
-finish(struct bench_run *r)
+finish(struct flow *f)
 {
+	struct bench_run *r = f->r;
 	bool loses = r->subject->traits & SUBJECT_LOSES;
 	int rc;
 
 	do {
-		rc = bench_send(r, 0, r->payload.last);
+		rc = send_last(f);
 		for (int i = 0; rc >= 0 && !atomic_load_explicit(
 		    &r->shared->ready, memory_order_acquire) &&
 		    (i < 10 || !loses); i++)
@@ -212,7 +228,7 @@ conclude(struct flow *f, const struct bench_use *from,
 	struct bench_use sum;
 
 	bench_account(r, from, till, &sum);
-	if (got == 0 || seconds <= 0)
+	if (s->last_count <= s->first_count || seconds <= 0)
 		return subject_fail(ENODATA, "nothing came while it was measured");
 	if (!loses && s->last_count != f->number)
 		return subject_fail(EBADMSG, "%llu messages were sent and "
@@ -245,12 +261,12 @@ send_flow(struct bench_run *r, int (*move)(struct flow *), unsigned batch)
 	atomic_store_explicit(&r->shared->phase, 1, memory_order_release);
 	if (rc >= 0)
 		rc = flow_until(f, bench_ticks() + bench_from_ms(r->cell->span),
-		    LEAST_MESSAGES, UINT64_MAX);
+		    LEAST_CALLS * batch, UINT64_MAX);
 	if (rc >= 0)
 		rc = flush(r);
 	bench_use(r, &till);
 	if (rc >= 0)
-		rc = finish(r);
+		rc = finish(f);
 	if (rc >= 0) {
 		bench_meet(r);
 		rc = conclude(f, &from, &till);
@@ -273,7 +289,7 @@ send_alone(struct bench_run *r)
 	first = f.number;
 	if (rc >= 0)
 		rc = flow_until(&f, from + bench_from_ms(r->cell->span),
-		    LEAST_MESSAGES, UINT64_MAX);
+		    LEAST_CALLS, UINT64_MAX);
 	if (rc < 0)
 		return rc;
 	seconds = (double)(bench_ticks() - from) * bench_clock.ns / 1e9;

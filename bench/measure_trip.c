@@ -152,9 +152,11 @@ round_trip_far(struct bench_run *r)
 		return subject_fail(ENOMEM, "room");
 	for (uint64_t n = 0; rc >= 0 && !last; n++)
 		rc = answer(r, 0, room, n, &last);
+	if (rc < 0)
+		return rc;
 	bench_use(r, &r->shared->use);
 	bench_meet(r);
-	return rc;
+	return 0;
 }
 
 static bool
@@ -209,9 +211,11 @@ idle_far(struct bench_run *r)
 		for (int i = 0; rc >= 0 && i < n; i++)
 			rc = answer(r, ev[i].data.u32, room, number++, &last);
 	}
+	if (rc < 0)
+		return rc;
 	bench_use(r, &r->shared->use);
 	bench_meet(r);
-	return rc;
+	return 0;
 }
 
 static bool

@@ -23,7 +23,7 @@
 #define PAYLOAD_SMALL	4096		/* below this */
 #define PAYLOAD_LEAST	8
 #define PAYLOAD_MOST	((size_t)64 << 20)
-#define PAYLOAD_LAST	0x7a57ull	/* the stamp of the last one */
+#define PAYLOAD_LAST	UINT64_MAX	/* the stamp of the last one */
 
 struct payload {
 	size_t	 size;		/* of a message: a multiple of 8 */

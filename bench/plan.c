@@ -154,6 +154,27 @@ bench_result_range(const struct bench_result *r, unsigned value)
 	return bench_range(of, n);
 }
 
+const struct bench_place *
+bench_results_place(const struct bench_results *all,
+    enum bench_distance distance, double line[2])
+{
+	const struct bench_place *place = NULL;
+
+	line[0] = line[1] = 0;
+	for (size_t i = 0; i < all->count; i++) {
+		const struct bench_result *r = &all->result[i];
+
+		if (r->distance != distance || !r->count)
+			continue;
+		place = &all->options->place[r->place];
+		if (r->line[0] > 0 && (line[0] == 0 || r->line[0] < line[0]))
+			line[0] = r->line[0];
+		if (r->line[1] > line[1])
+			line[1] = r->line[1];
+	}
+	return place;
+}
+
 /*
  * The order
  */

@@ -82,6 +82,11 @@ const struct bench_result *bench_results_find(const struct bench_results *,
 struct bench_range bench_result_range(const struct bench_result *,
     unsigned value);
 
+/* Where this distance was met; the least and the greatest time of a cache line
+ * to and fro while it was.  NULL: it was not. */
+const struct bench_place *bench_results_place(const struct bench_results *,
+	    enum bench_distance, double line[2]);
+
 /* What a result is compared with: the best limit, the bare mechanism under it,
  * the best peer. */
 enum bench_reference { BENCH_TO_LIMIT, BENCH_TO_KERNEL, BENCH_TO_PEER };

@@ -179,17 +179,21 @@ static void
 print_title(FILE *out, const struct bench_results *all, enum bench_distance d)
 {
 	char machine[256], date[32], text[512];
-	const struct bench_place *place = &all->options->place[0];
+	double line[2];
+	const struct bench_place *place = bench_results_place(all, d, line);
+	size_t n;
 
-	for (size_t i = 0; i < all->count; i++)
-		if (all->result[i].distance == d && all->result[i].count)
-			place = &all->options->place[all->result[i].place];
 	bench_machine(machine, sizeof machine);
 	bench_date(date, sizeof date);
-	snprintf(text, sizeof text, "Messages between two processes through "
-	    "libipc, on processors %d and %d (%s, %s)", place->cpu[0],
-	    place->cpu[1], bench_distance_names[d],
-	    bench_relation_names[place->relation]);
+	n = (size_t)snprintf(text, sizeof text,
+	    "Messages between two processes through libipc");
+	if (place && d == BENCH_ONE)
+		snprintf(text + n, sizeof text - n, ", both on processor %d",
+		    place->cpu[0]);
+	else if (place)
+		snprintf(text + n, sizeof text - n, " (%s: a cache line goes "
+		    "to and fro in %.0f to %.0f ns)", bench_distance_names[d],
+		    line[0], line[1]);
 	fprintf(out, "set multiplot layout 1,2 margins 0.07,0.985,0.34,0.84 "
 	    "spacing 0.085\nset label 1 ");
 	print_quoted(out, text);

@@ -293,25 +293,14 @@ print_details(const struct page *p)
  * All of them
  */
 
-/* Least and greatest line of all that was measured at this distance. */
 static void
 print_place(FILE *out, const struct bench_results *all,
     enum bench_distance distance)
 {
-	const struct bench_place *place = NULL;
-	double least = 0, most = 0;
+	double line[2];
+	const struct bench_place *place = bench_results_place(all, distance,
+	    line);
 
-	for (size_t i = 0; i < all->count; i++) {
-		const struct bench_result *r = &all->result[i];
-
-		if (r->distance != distance || !r->count)
-			continue;
-		place = &all->options->place[r->place];
-		if (r->line[0] > 0 && (least == 0 || r->line[0] < least))
-			least = r->line[0];
-		if (r->line[1] > most)
-			most = r->line[1];
-	}
 	if (!place)
 		return;
 	fprintf(out, "\n==== %s: processor", bench_distance_names[distance]);
@@ -320,7 +309,7 @@ print_place(FILE *out, const struct bench_results *all,
 	else
 		fprintf(out, "s %d and %d (%s), a cache line to and fro in "
 		    "%.0f to %.0f ns\n", place->cpu[0], place->cpu[1],
-		    bench_relation_names[place->relation], least, most);
+		    bench_relation_names[place->relation], line[0], line[1]);
 }
 
 static void

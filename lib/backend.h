@@ -228,6 +228,10 @@ struct ipc_backend {
 	 * meanwhile, look again; 0: it is safe to wait.  NULL: the kernel's
 	 * descriptors do that by themselves. */
 	int (*arm)(struct ipc__half *h, int dir);
+	/* Armed: when a receiver wants to be armed anew, though nothing comes
+	 * (monotonic ns), as there is memory to give back; or -1.  NULL:
+	 * never. */
+	int64_t (*calm)(const struct ipc__half *h);
 	/* The core is awake again and needs no ringing.  NULL: nothing. */
 	void (*disarm)(struct ipc__half *h, int dir);
 	/* A call that does not wait found nothing, and nobody asked for the

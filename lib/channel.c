@@ -227,6 +227,12 @@ ipc__be_arm(struct ipc__half *h, int dir)
 	return h->be->arm == NULL ? 0 : h->be->arm(h, dir);
 }
 
+int64_t
+ipc__be_calm(const struct ipc__half *h)
+{
+	return h != NULL && h->be->calm != NULL ? h->be->calm(h) : -1;
+}
+
 void
 ipc__be_disarm(struct ipc__half *h, int dir)
 {

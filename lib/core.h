@@ -231,6 +231,7 @@ void ipc__be_release(struct ipc__half *h, unsigned flags);
 void ipc__be_publish(struct ipc__half *h, int dir);
 int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
 int ipc__be_arm(struct ipc__half *h, int dir);
+int64_t ipc__be_calm(const struct ipc__half *h);
 void ipc__be_disarm(struct ipc__half *h, int dir);
 bool ipc__be_over(struct ipc__half *h);
 int ipc__be_block(struct ipc__half *h, int dir);

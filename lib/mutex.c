@@ -6,10 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#endif
 
 #include "core.h"
 #include "inner.h"
@@ -204,29 +200,9 @@ ipc__mutex_depth(struct ipc_mutex *m)
 	    depth_here(m);
 }
 
-/* The thread sanitizer does not know this call: it is told. */
-static int
-clocklock(pthread_mutex_t *mutex, const struct timespec *ts)
-{
-#ifdef __SANITIZE_THREAD__
-	int rc;
-
-	__tsan_mutex_pre_lock(mutex, __tsan_mutex_try_lock);
-	rc = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, ts);
-	__tsan_mutex_post_lock(mutex, __tsan_mutex_try_lock |
-	    (rc != 0 && rc != EOWNERDEAD ? __tsan_mutex_try_lock_failed : 0),
-	    0);
-	return rc;
-#else
-	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, ts);
-#endif
-}
-
 static int
 mutex_lock(pthread_mutex_t *mutex, int timeout)
 {
-	int64_t end;
-	struct timespec ts;
 	int rc;
 
 	if (timeout < 0)
@@ -236,10 +212,7 @@ mutex_lock(pthread_mutex_t *mutex, int timeout)
 		return rc;
 	/* A try does not tell whether this thread has it: a wait that is over
 	 * already does. */
-	end = timeout == 0 ? 0 : ipc__deadline(timeout);
-	ts.tv_sec = (time_t)(end / 1000000000);
-	ts.tv_nsec = (long)(end % 1000000000);
-	rc = clocklock(mutex, &ts);
+	rc = ipc__clocklock(mutex, timeout == 0 ? 0 : ipc__deadline(timeout));
 	return rc == ETIMEDOUT && timeout == 0 ? EAGAIN : rc;
 }
 
@@ -328,11 +301,11 @@ front_unlock(struct ipc_mutex *m)
 		return -EPERM;
 	if (depth == 1)
 		rc = m->ops->unlock(m);
-	if (rc < 0)
+	if (rc < 0 && rc != -EIDRM)
 		return rc;
 	own(m, depth - 1);
 	pthread_mutex_unlock(&m->front);
-	return 0;
+	return rc;
 }
 
 /*

@@ -31,7 +31,8 @@ struct ipc__mutex_ops {
 	/* Those with `front': called by the thread that has it.  deadline: -1
 	 * never, 0 do not wait. */
 	int	(*lock)(struct ipc_mutex *, int64_t deadline);
-	int	(*unlock)(struct ipc_mutex *);
+	int	(*unlock)(struct ipc_mutex *);	/* -EIDRM: there is nothing to
+						   be unlocked any more */
 	void	(*close)(struct ipc_mutex *);	/* not called where open has
 						   failed */
 	void	(*forked)(struct ipc_mutex *);	/* in a child; may be NULL;

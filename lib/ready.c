@@ -316,6 +316,22 @@ timed_out(int64_t deadline)
 	    ipc__plain(-ETIMEDOUT) : 0;
 }
 
+/* Sleeps until the deadline, or until the mechanism has something to do of its
+ * own: then 1, as if something had come. */
+static int
+sleep_on(struct ipc_channel *ch, int dir, struct pollfd *fds, unsigned n,
+    int64_t deadline)
+{
+	int64_t calm = dir == IPC_RECV && ch->greet == NULL ?
+	    ipc__be_calm(ch->in.half) : -1;
+	int rc;
+
+	if (calm < 0 || (deadline >= 0 && deadline <= calm))
+		return ipc__poll_until(fds, n, deadline);
+	rc = ipc__poll_until(fds, n, calm);
+	return rc == 0 ? 1 : rc;
+}
+
 int
 ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 {
@@ -344,7 +360,7 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 	else
 		ipc__count(ch->out.sleeps, 1);
 	rc = n == 0 ? wait_blind(ch, fds, more, deadline, dir) :
-	    ipc__poll_until(fds, (unsigned)n + more, deadline);
+	    sleep_on(ch, dir, fds, (unsigned)n + more, deadline);
 	if (rc == 0 && n > 0)
 		return ipc__plain(-ETIMEDOUT);
 	if (rc == -ETIMEDOUT)

@@ -58,36 +58,33 @@ ipc__robust_init(pthread_mutex_t *mutex, bool recursive, bool pi)
 	    PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_ERRORCHECK, pi);
 }
 
-/* The thread sanitizer does not know this call: it is told. */
-static int
-clocklock(pthread_mutex_t *mutex, const struct timespec *ts)
+int
+ipc__clocklock(pthread_mutex_t *mutex, int64_t deadline)
 {
+	const struct timespec ts = { .tv_sec = (time_t)(deadline / 1000000000),
+	    .tv_nsec = (long)(deadline % 1000000000) };
 #ifdef __SANITIZE_THREAD__
 	int rc;
 
 	__tsan_mutex_pre_lock(mutex, __tsan_mutex_try_lock);
-	rc = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, ts);
+	rc = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
 	__tsan_mutex_post_lock(mutex, __tsan_mutex_try_lock |
 	    (rc != 0 && rc != EOWNERDEAD ? __tsan_mutex_try_lock_failed : 0),
 	    0);
 	return rc;
 #else
-	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, ts);
+	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
 #endif
 }
 
 static int
 lock(pthread_mutex_t *mutex, int64_t deadline)
 {
-	struct timespec ts;
-
 	if (deadline < 0)
 		return pthread_mutex_lock(mutex);
 	if (deadline == 0)
 		return pthread_mutex_trylock(mutex);
-	ts.tv_sec = (time_t)(deadline / 1000000000);
-	ts.tv_nsec = (long)(deadline % 1000000000);
-	return clocklock(mutex, &ts);
+	return ipc__clocklock(mutex, deadline);
 }
 
 int

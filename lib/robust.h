@@ -19,6 +19,10 @@ int ipc__robust_init(pthread_mutex_t *, bool recursive, bool pi);
 /* Programs of another word size or C library have other ones. */
 uint32_t ipc__robust_abi(void);
 
+/* pthread_mutex_clocklock(3) on the monotonic clock, as the thread sanitizer has
+ * to be told. */
+int ipc__clocklock(pthread_mutex_t *, int64_t deadline);
+
 /* Locks it.  deadline: -1 never, 0 do not wait.  -EOWNERDEAD: it is locked and
  * in order, and its last owner died with it; -EAGAIN and -ETIMEDOUT are plain,
  * other errors come with a text. */

@@ -337,12 +337,15 @@ ipc_rpc_cancel(struct ipc_rpc_client *c, uint64_t id)
 	return ipc__rpc_client_settle(c, 0);
 }
 
-/* What is there, after the first. */
+/* What is there, after the first; also last words on calls that were given up,
+ * for which nobody waits. */
 static void
 take_rest(struct ipc_rpc_client *c, int *ran)
 {
-	while (*ran < BURST && c->started > 0 && c->ch != NULL &&
-	    ipc__rpc_take_in(c, 0, ran) == 1)
+	int n;
+
+	for (n = 0; n < BURST && c->ch != NULL &&
+	    ipc__rpc_take_in(c, 0, ran) == 1; n++)
 		*ran += ipc__rpc_run_ready(c);
 }
 

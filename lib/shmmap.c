@@ -135,6 +135,22 @@ ipc__shm_registered(void *owner)
 	return ipc__barrier_register();
 }
 
+int
+ipc__shm_barrier(void *owner)
+{
+	(void)owner;
+	return ipc__barrier();
+}
+
+/* Of files and segments alike; both sides' mappings lose them. */
+int
+ipc__shm_release_memory(void *owner, size_t offset, size_t size)
+{
+	struct ipc__shm_map *map = owner;
+
+	return madvise(map->base + offset, size, MADV_REMOVE) < 0 ? -errno : 0;
+}
+
 /*
  * Mapping
  */

@@ -19,6 +19,7 @@
 #include <sys/ipc.h>
 #include <sys/sem.h>
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <ipc/channel.h>
@@ -39,7 +40,12 @@ union semun {
 int
 ipc__sysvset_fail(const char *call)
 {
-	switch (errno) {
+	int error = errno;
+
+	/* So the kernel says of an id that is nobody's any more. */
+	if (error == EINVAL && strcmp(call, "semget") != 0)
+		error = EIDRM;
+	switch (error) {
 	case ENOSPC:
 		return ipc__fail(ENOSPC, "%s: no semaphore is left "
 		    "(kernel.sem: SEMMNI, SEMMNS)", call);

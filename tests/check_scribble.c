@@ -21,6 +21,7 @@
 #define LARGE		(300 * KIB)
 
 static char out[LARGE], in[LARGE];
+static volatile char seen;	/* of what was looked at in place */
 
 /*
  * The hostile side
@@ -208,11 +209,10 @@ static long
 look_at(struct ipc_channel *ch, int timeout)
 {
 	const void *data;
-	volatile char sum = 0;
 	long n = ipc_peek(ch, &data, timeout);
 
 	for (long i = 0; i < n; i++)
-		sum += ((const char *)data)[i];
+		seen += ((const char *)data)[i];
 	return n < 0 ? n : ipc_release(ch);
 }
 

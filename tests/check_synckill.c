@@ -3,21 +3,20 @@
  * Killing at random moments: whoever makes a named object, and whoever holds
  * one.  What remains is whole, nobody hangs, and no count is lost.
  *
- * IPC_TEST_ROUNDS gives the rounds in percent: 2000 makes a thousand of each
+ * IPC_TEST_ROUNDS gives the rounds in percent: 10000 makes a thousand of each
  * race, 25000 a hundred thousand of each killing; and with IPC_TEST_COUNTS what
  * was done is printed.
  */
 #include <sys/ipc.h>
 #include <sys/sem.h>
+#include <sys/shm.h>
 #include <signal.h>
 
-#include <ipc/ipc.h>
-
-#include "names.h"
+#include "syncs.h"
 
 #define MAKERS	8
 #define WORKERS	3
-#define RACES	50
+#define RACES	10
 #define KILLS	400
 
 static char address[128];
@@ -67,14 +66,17 @@ kill_soon(pid_t pid, long most_us)
 	kill(pid, SIGKILL);
 }
 
-/* System V semaphores of this user. */
+/* Of System V, semaphores and segments. */
 static int
-sets(void)
+objects(void)
 {
-	struct seminfo info;
-	union { struct seminfo *buf; } arg = { .buf = &info };
+	struct seminfo sems = { .semusz = 0 };
+	struct shm_info shms = { .used_ids = 0 };
+	union { struct seminfo *buf; } arg = { .buf = &sems };
 
-	return semctl(0, 0, SEM_INFO, arg) == -1 ? -1 : info.semusz;
+	semctl(0, 0, SEM_INFO, arg);
+	shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&shms);
+	return sems.semusz + shms.used_ids;
 }
 
 /*
@@ -83,21 +85,25 @@ sets(void)
 
 static const char *const makings[] = {
 	"sem:race", "posixsem:/ipc-check-race", "sysvsem:race",
-	"sysvsem:0x7edcba98"
+	"sysvsem:0x7edcba98", "mutex:race", "sysvmutex:race",
+	"filelock:%s/race", "rwlock:race", "sysvrwlock:race",
+	"posixshm:/ipc-check-race?size=8192", "sysvshm:race?size=8192",
+	"mmap:%s/race?size=8192"
 };
+#define MAKINGS	12
+
+static void
+nothing(void)
+{
+}
 
 static void
 make_one(void)
 {
-	struct ipc_sem *s = NULL;
-	unsigned value = 0;
-
 	stage->ready++;
 	while (!stage->go)
 		;
-	must(ipc_sem_open(&s, address, IPC_CREATE, 3) == 0);
-	must(ipc_sem_value(s, &value) == 0);
-	must(value == 3);
+	must(syncs_open(address, IPC_CREATE, nothing) == 0);
 	_exit(0);
 }
 
@@ -127,33 +133,30 @@ one_race(void)
 
 START_TEST(makers_who_race_and_die_end_with_one_whole_object)
 {
-	int rounds = names_rounds(RACES), before;
-	struct ipc_sem *s;
-	unsigned value;
+	int rounds = names_rounds(RACES), before, done = 0;
 
-	snprintf(address, sizeof address, "%s", makings[_i]);
-	(void)ipc_sem_unlink(address);
-	before = sets();
-	for (int i = 0; i < rounds; i++) {
+	snprintf(address, sizeof address, makings[_i], top);
+	(void)syncs_unlink(address);
+	before = objects();
+	for (; done < rounds; done++) {
 		one_race();
-		s = NULL;
-		value = 0;
-		fine(ipc_sem_open(&s, address, 0, 9));
-		fine(ipc_sem_value(s, &value));
-		ck_assert_uint_eq(value, 3);
-		fine(ipc_sem_close(s));
-		fine(ipc_sem_unlink(address));
-		ck_assert_int_eq(ipc_sem_open(&s, address, 0, 9), -ENOENT);
+		fine(syncs_open(address, 0, nothing));
+		fine(syncs_unlink(address));
+		ck_assert_int_eq(syncs_open(address, 0, nothing), -ENOENT);
 	}
-	if (private_ipc)
-		ck_assert_int_eq(sets(), before);
 	/* What a killed one left is swept by the next one that makes. */
-	fine(ipc_sem_open(&s, address, IPC_CREATE, 1));
-	fine(ipc_sem_close(s));
-	fine(ipc_sem_unlink(address));
-	ck_assert_int_eq(count_entries(runtime, ".sem"), 0);
-	ck_assert_int_eq(count_entries(runtime, "sem"), 0);
+	fine(syncs_open(address, IPC_CREATE, nothing));
+	fine(syncs_unlink(address));
+	fine(ipc_gc(NULL, NULL));
+	if (private_ipc)
+		ck_assert_int_eq(objects(), before);
+	if (is_there(runtime))
+		ck_assert_int_eq(count_entries(runtime, ""), 0);
+	ck_assert_int_eq(count_entries(top, ".race"), 0);
 	ck_assert_int_eq(count_entries("/dev/shm", ".sem.ipc-check-race"), 0);
+	ck_assert_int_eq(count_entries("/dev/shm", ".ipc-check-race"), 0);
+	if (getenv("IPC_TEST_COUNTS") != NULL)
+		printf("%s: %d races of %d makers\n", address, done, MAKERS);
 }
 END_TEST
 
@@ -165,6 +168,14 @@ static const char *const holdings[] = {
 	"sem:pool?undo=1", "sysvsem:pool?undo=1"
 };
 
+/* Now and then for so long that the others fall asleep. */
+static void
+stay(int w)
+{
+	if (stage->turns[w] % 4 == 0)
+		pause_us(20);
+}
+
 static void
 hold_and_give(int w)
 {
@@ -174,6 +185,7 @@ hold_and_give(int w)
 	for (;;) {
 		must(ipc_sem_wait(s, -1) == 0);
 		stage->turns[w]++;
+		stay(w);
 		must(ipc_sem_post(s) == 0);
 	}
 }
@@ -275,7 +287,8 @@ END_TEST
  */
 
 static const char *const ownings[] = {
-	"mutex:own", "mutex:own?pi=1", "sysvmutex:own", "filelock:%s/own"
+	"mutex:own", "mutex:own?pi=1", "mutex:own?recursive=1",
+	"sysvmutex:own", "filelock:%s/own"
 };
 
 static void
@@ -295,6 +308,7 @@ change(int w)
 		must(stage->left == stage->right);
 		stage->left++;
 		stage->turns[w]++;
+		stay(w);
 		stage->right++;
 		must(ipc_mutex_unlock(m) == 0);
 	}
@@ -380,7 +394,7 @@ static void
 add_kinds(Suite *suite, const TTest *test, const char *const kinds[], int n,
     int seconds)
 {
-	static char names[16][64];	/* libcheck copies none */
+	static char names[24][64];	/* libcheck copies none */
 	static int used;
 	char *name;
 	TCase *tc;
@@ -407,11 +421,11 @@ main(void)
 
 	private_ipc = unshare(CLONE_NEWIPC) == 0;
 	add_kinds(suite, makers_who_race_and_die_end_with_one_whole_object,
-	    makings, 4, 60 + names_rounds(RACES) / 10);
+	    makings, MAKINGS, 60 + names_rounds(RACES) / 10);
 	add_kinds(suite, what_killed_holders_had_comes_back, holdings, 2,
 	    killing);
 	add_kinds(suite, what_killed_owners_left_is_whole_or_is_told, ownings,
-	    4, killing);
+	    5, killing);
 	add_kinds(suite,
 	    what_killed_readers_and_writers_left_is_whole_or_is_told, lockings,
 	    3, killing);

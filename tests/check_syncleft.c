@@ -12,9 +12,7 @@
 #include <dirent.h>
 #include <stdarg.h>
 
-#include <ipc/ipc.h>
-
-#include "names.h"
+#include "syncs.h"
 
 static const char *const addresses[] = {
 	"sem:left", "sysvsem:left", "sysvsem:0x7edcba97",
@@ -121,85 +119,22 @@ __wrap_openat(int dir, const char *path, int flags, ...)
  * Any of them
  */
 
-/* Opens it, is killed no more, looks whether it is whole, and closes it. */
-static int
-open_sem(int flags)
+static void
+live_on(void)
 {
-	struct ipc_sem *s = NULL;
-	unsigned value = 0;
-	int rc = ipc_sem_open(&s, address, flags, 3);
-
 	left = 0;
-	if (rc < 0)
-		return rc;
-	ck_assert_int_eq(ipc_sem_value(s, &value), 0);
-	ck_assert_uint_eq(value, 3);
-	return ipc_sem_close(s);
-}
-
-static int
-open_mutex(int flags)
-{
-	struct ipc_mutex *m = NULL;
-	int rc = ipc_mutex_open(&m, address, flags);
-
-	left = 0;
-	if (rc < 0)
-		return rc;
-	ck_assert_int_eq(ipc_mutex_lock(m, 0), 0);
-	ck_assert_int_eq(ipc_mutex_unlock(m), 0);
-	return ipc_mutex_close(m);
-}
-
-static int
-open_rwlock(int flags)
-{
-	struct ipc_rwlock *l = NULL;
-	int rc = ipc_rwlock_open(&l, address, flags);
-
-	left = 0;
-	if (rc < 0)
-		return rc;
-	ck_assert_int_eq(ipc_rwlock_rdlock(l, 0), 0);
-	ck_assert_int_eq(ipc_rwlock_unlock(l), 0);
-	ck_assert_int_eq(ipc_rwlock_wrlock(l, 0), 0);
-	ck_assert_int_eq(ipc_rwlock_unlock(l), 0);
-	return ipc_rwlock_close(l);
-}
-
-static int
-open_region(int flags)
-{
-	struct ipc_region *r = NULL;
-	int rc = ipc_region_open(&r, address, flags);
-
-	left = 0;
-	if (rc < 0)
-		return rc;
-	ck_assert_uint_eq(ipc_region_size(r), 8192);
-	ck_assert_int_eq(((char *)ipc_region_data(r))[8191], 0);
-	return ipc_region_close(r);
 }
 
 static int
 open_any(int flags)
 {
-	unsigned caps = ipc_sync_caps(address);
-
-	return caps & IPC_SYNC_SEM ? open_sem(flags) :
-	    caps & IPC_SYNC_MUTEX ? open_mutex(flags) :
-	    caps & IPC_SYNC_RWLOCK ? open_rwlock(flags) : open_region(flags);
+	return syncs_open(address, flags, live_on);
 }
 
 static int
 unlink_any(void)
 {
-	unsigned caps = ipc_sync_caps(address);
-
-	return caps & IPC_SYNC_SEM ? ipc_sem_unlink(address) :
-	    caps & IPC_SYNC_MUTEX ? ipc_mutex_unlink(address) :
-	    caps & IPC_SYNC_RWLOCK ? ipc_rwlock_unlink(address) :
-	    ipc_region_unlink(address);
+	return syncs_unlink(address);
 }
 
 static int
