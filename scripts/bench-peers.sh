@@ -18,7 +18,7 @@ set -eu
 # mark WORD FILE: what stands behind it in the file's head
 mark()
 {
-	sed -n "1,10s|.*/\* *$1: *\([^*]*\)\*/.*|\1|p" "$2"
+	sed -n "1,10s|.*/\* *$1: *\([^*]*[^* ]\) *\*/.*|\1|p" "$2"
 }
 
 language()
