@@ -16,7 +16,7 @@
 
 #include <ipc/ipc.h>
 
-#define MESSAGES	8	/* under way at once; every mechanism has room */
+#define MESSAGES	8	/* under way at once; all have room for them */
 #define WARM_UP		100
 #define LARGEST		1024
 

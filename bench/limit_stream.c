@@ -277,7 +277,7 @@ drain_sized(struct ring_end *e, const struct payload *p, uint64_t number,
 			n++, *last = true;
 		else
 			return subject_fail(EBADMSG, "message %llu is not what "
-			    "was sent", (unsigned long long)(number + n));
+			    "was sent", (unsigned long long)number + n);
 	}
 	return (int)n;
 }
@@ -301,10 +301,10 @@ ring_detach(void *end)
 
 #define STREAM(label, far)						\
 {									\
-	.name = label,							\
+	.name = (label),						\
 	.kind = SUBJECT_LIMIT,						\
 	.traits = SUBJECT_SPINS | SUBJECT_FIXED,			\
-	.parameter = far,						\
+	.parameter = (far),					\
 	.prepare = ring_prepare,					\
 	.attach = ring_attach,						\
 	.send_many = ring_send_many,					\

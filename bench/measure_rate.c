@@ -251,7 +251,7 @@ conclude(struct flow *f, const struct bench_use *from,
 
 	bench_account(r, from, till, &sum);
 	if (s->last_count <= s->first_count || seconds <= 0)
-		return subject_fail(ENODATA, "nothing came while it was measured");
+		return subject_fail(ENODATA, "nothing came meanwhile");
 	if (!loses && s->last_count != f->number)
 		return subject_fail(EBADMSG, "%llu messages were sent and "
 		    "%llu came", (unsigned long long)f->number,

@@ -50,6 +50,10 @@ function rate(x) {
 # A column, "-" where nothing was measured.
 function column(distance, subject, metric, size, how,	v) {
 	v = value[distance, subject, metric, size]
+	# What a channel touches is the same at every distance.
+	if (v == "" && metric == "memory" && distance != "ONE")
+		v = value[distance == "FAR" ? "NEAR" : "FAR", subject, metric,
+		    size]
 	if (v == "")
 		return "-"
 	if (how == "time")
@@ -144,10 +148,10 @@ function block(distance, what) {
 /"median": / && first {
 	first = 0
 	if (metric != "idle") {
-		value[distance, name, metric, size] = field($0, "median")
+		value[distance, name, metric, size] = field($0, "median") + 0
 		seen[distance, name] = 1
 	}
-	m = field($0, "median")
+	m = field($0, "median") + 0
 	if (m > 0)
 		spread[++spreads] = (field($0, "max") - field($0, "min")) / 2 / m
 }
@@ -168,9 +172,12 @@ END {
 	titles[2] = "bare calls of the kernel"
 	titles[3] = "channels of libipc"
 	titles[4] = "other libraries"
-	wrap(sprintf("Measured on %s, on %s: medians of %d repetitions, which " \
-	    "in half of the cells range by less than %.0f %% to either side.",
-	    machine, date, repeat, middle_spread()))
+	about = sprintf("Measured on %s, on %s", machine, date)
+	if (repeat > 1)
+		about = sprintf("%s: medians of %d repetitions, which in half " \
+		    "of the cells range by less than %.0f %% to either side",
+		    about, repeat, middle_spread())
+	wrap(about ".")
 	block("NEAR", sprintf("Two processors that share a cache (NEAR: a " \
 	    "cache line goes to and fro in %.0f to %.0f ns):", low["NEAR"],
 	    high["NEAR"]))
