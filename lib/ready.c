@@ -49,6 +49,7 @@ void
 ipc__ready_init(struct ipc__ready *r)
 {
 	r->epoll = -1;
+	r->beside = -1;
 	atomic_init(&r->bell, -1);
 }
 
@@ -60,6 +61,27 @@ ipc__ready_forget(struct ipc__ready *r)
 	for (i = 0; r->epoll != -1 && i < r->count; i++)
 		epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->sources[i].fd, NULL);
 	r->count = 0;
+}
+
+void
+ipc__fd_drop(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+	struct ipc__half *h = side_half(ch, dir);
+
+	if (r->epoll == -1)
+		return;
+	/* A forked copy has no business with what its parent waits on. */
+	if (ch->process == atomic_load(&ipc__process)) {
+		ipc__ready_forget(r);
+		epoll_ctl(r->epoll, EPOLL_CTL_DEL, atomic_load(&r->bell),
+		    NULL);
+	}
+	close(r->epoll);
+	r->epoll = -1;
+	r->count = 0;
+	if (h != NULL)
+		ipc__be_disarm(h, dir);
 }
 
 void
@@ -78,6 +100,7 @@ ipc__ready_free(struct ipc__ready *r, bool own)
 	if (bell != -1)
 		close(bell);
 	r->epoll = -1;
+	r->watched = false;
 	r->count = 0;
 	r->rung = false;
 	atomic_store(&r->bell, -1);
@@ -273,17 +296,17 @@ doze(struct ipc_channel *ch, struct pollfd *fds, unsigned n, int64_t deadline,
 /* Nothing to poll, though there would be time.  Only wait=block gives the
  * thread away for so long: ipc_wake does not reach it there. */
 static int
-wait_blind(struct ipc_channel *ch, struct pollfd *bell, int64_t deadline,
-    int dir)
+wait_blind(struct ipc_channel *ch, struct pollfd *bell, unsigned n,
+    int64_t deadline, int dir)
 {
 	int rc = -EOPNOTSUPP;
 
 	if (ch->address.opt.wait == IPC__WAIT_BLOCK && deadline < 0 &&
-	    ch->greet == NULL)
+	    ch->greet == NULL && n == 1)
 		rc = ipc__be_block(side_half(ch, dir), dir);
 	if (rc == -EINTR)
 		rc = 0;
-	return rc == -EOPNOTSUPP ? doze(ch, bell, 1, deadline, dir) : rc;
+	return rc == -EOPNOTSUPP ? doze(ch, bell, n, deadline, dir) : rc;
 }
 
 static int
@@ -293,11 +316,28 @@ timed_out(int64_t deadline)
 	    ipc__plain(-ETIMEDOUT) : 0;
 }
 
+/* Sleeps until the deadline, or until the mechanism has something to do of its
+ * own: then 1, as if something had come. */
+static int
+sleep_on(struct ipc_channel *ch, int dir, struct pollfd *fds, unsigned n,
+    int64_t deadline)
+{
+	int64_t calm = dir == IPC_RECV && ch->greet == NULL ?
+	    ipc__be_calm(ch->in.half) : -1;
+	int rc;
+
+	if (calm < 0 || (deadline >= 0 && deadline <= calm))
+		return ipc__poll_until(fds, n, deadline);
+	rc = ipc__poll_until(fds, n, calm);
+	return rc == 0 ? 1 : rc;
+}
+
 int
 ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
-	struct pollfd fds[IPC__SOURCES + 1];
+	struct pollfd fds[IPC__SOURCES + 2];
+	unsigned more = 1;
 	int rc, n;
 
 	if (dir == IPC_RECV && ch->in.busy)
@@ -312,12 +352,15 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 	if ((n = ipc__sources(ch, dir, fds)) < 0)
 		return ipc__fail_at(ch->address.text, n);
 	fds[n] = (struct pollfd){ atomic_load(&r->bell), POLLIN, 0 };
+	fds[n + 1] = (struct pollfd){ r->beside, POLLIN, 0 };
+	if (r->beside != -1)
+		more++;
 	if (dir == IPC_RECV)
 		ipc__count(ch->in.sleeps, 1);
 	else
 		ipc__count(ch->out.sleeps, 1);
-	rc = n == 0 ? wait_blind(ch, fds, deadline, dir) :
-	    ipc__poll_until(fds, (unsigned)n + 1, deadline);
+	rc = n == 0 ? wait_blind(ch, fds, more, deadline, dir) :
+	    sleep_on(ch, dir, fds, (unsigned)n + more, deadline);
 	if (rc == 0 && n > 0)
 		return ipc__plain(-ETIMEDOUT);
 	if (rc == -ETIMEDOUT)
@@ -326,7 +369,15 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 		return rc;
 	if (fds[n].revents)
 		silence(r);	/* a stale ring */
+	if (rc >= 0 && fds[n + 1].revents)
+		return ipc__plain(-EINTR);
 	return rc < 0 ? rc : 0;
+}
+
+void
+ipc__wait_beside(struct ipc_channel *ch, int dir, int fd)
+{
+	side_ready(ch, dir)->beside = fd;
 }
 
 /*
@@ -460,7 +511,7 @@ ipc__ready_update(struct ipc_channel *ch, int dir, bool ready)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
 
-	if (ipc__likely(r->epoll == -1))
+	if (ipc__likely(!r->watched))
 		return;
 	(void)set_sources(ch, dir);
 	if (ready && !r->rung) {
@@ -523,6 +574,18 @@ ready_now(struct ipc_channel *ch, int dir)
 	    ipc__side_ready(ch, dir);
 }
 
+void
+ipc__rest(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	if (!r->watched)
+		return;
+	r->watched = false;
+	if (side_half(ch, dir) != NULL)
+		ipc__be_disarm(side_half(ch, dir), dir);
+}
+
 int
 ipc_fd(struct ipc_channel *ch, int direction, short *events)
 {
@@ -548,6 +611,7 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 	if (side_ready(ch, direction)->epoll == -1 &&
 	    (rc = make_set(ch, direction)) < 0)
 		return ipc__fail_at(ch->address.text, rc);
+	side_ready(ch, direction)->watched = true;
 	ipc__ready_update(ch, direction, ready_now(ch, direction));
 	if (events != NULL)
 		*events = POLLIN;

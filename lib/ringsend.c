@@ -19,12 +19,24 @@
 
 #define TINY_LINES	(sizeof ((struct ipc__ring_head *)0)->tiny / \
 			    IPC__RING_LINE)
-#define FIRST_LINES	1024u	/* of the main payload */
-#define GROWTH		8u
-#define DENIALS		1024u
 /* What makes a ring grow before it is full: bytes and lines per microsecond. */
 #define FAST_BYTES	1000u
 #define FAST_LINES	8u
+
+/* Says up to where we write from now on: false if the receiver has begun to
+ * take memory away.  Pairs with ipc__ring_shrink(), as sleeping does. */
+static inline bool
+ring_claim(struct ipc__ring *r, uint64_t u, uint64_t v)
+{
+	ipc__ring_set(&r->own->claim, ipc__ring_pos(u, 0, v),
+	    memory_order_relaxed);
+	if (r->omit)
+		atomic_signal_fence(memory_order_seq_cst);
+	else
+		atomic_thread_fence(memory_order_seq_cst);
+	return atomic_load_explicit(&r->other->gate,
+	    memory_order_relaxed) == r->gate;
+}
 
 /* Where the next record's word stands. */
 static inline uint64_t
@@ -71,6 +83,9 @@ ring_look(struct ipc__ring *r)
 	r->tail_u = head - bu;
 	r->tail_v = r->v - bv;
 	r->empty = bu == 0 && (pos >> 30 & 7) == ring_head_cell(r);
+	/* What was passed over at the end is of no message. */
+	if (r->empty)
+		r->tail_v = r->v;
 	r->limit_u = r->lines + (r->tail_u < r->barrier_u ? r->barrier_u :
 	    r->tail_u);
 	size = r->grown_v ? r->plines : TINY_LINES;
@@ -136,32 +151,6 @@ ring_relieve(struct ipc__ring *r)
  * Descriptor lines
  */
 
-static bool
-ring_grow_lines(struct ipc__ring *r)
-{
-	size_t from, to;
-	uint32_t n;
-
-	if (r->denied > 0) {
-		r->denied--;
-		return false;
-	}
-	/* Up to the end of a page: 24 lines and then 64 on each. */
-	n = (r->grown_u * GROWTH + 40 + 63) / 64 * 64 - 40;
-	if (n > r->lines)
-		n = r->lines;
-	from = sizeof *r->head + (size_t)r->grown_u * IPC__RING_LINE;
-	to = sizeof *r->head + (size_t)n * IPC__RING_LINE;
-	if (r->ops->populate(r->owner, from, to - from) < 0) {
-		r->denied = DENIALS;
-		return false;
-	}
-	r->grown_u = n;
-	atomic_store_explicit(&r->head->lines_used, htole32(n),
-	    memory_order_relaxed);
-	return true;
-}
-
 static inline void
 ring_show(struct ipc__ring *r)
 {
@@ -192,11 +181,17 @@ ring_turn_grown(struct ipc__ring *r)
 	uint64_t index = r->u & (r->lines - 1), old = r->grown_u;
 
 	if (old == r->lines || (index + 1 != old && r->tail_u < r->jumped_u) ||
-	    !ring_grow_lines(r))
+	    !ipc__ring_grow_lines(r))
 		return false;
 	ring_follow(r);
-	if (index + 1 != old)
-		ring_jump(r, r->u - index, old);
+	if (index + 1 == old)
+		return true;
+	/* Claimed before it is shown, as there is no way back from that. */
+	if (r->claims && !ring_claim(r, r->u - index + old, r->v)) {
+		ipc__ring_young(r);
+		return false;
+	}
+	ring_jump(r, r->u - index, old);
 	return true;
 }
 
@@ -209,7 +204,7 @@ ring_turn(struct ipc__ring *r)
 	if ((r->u & (r->lines - 1)) + 1 == r->grown_u &&
 	    r->grown_u < r->lines &&
 	    ipc__pace_fast(&r->pace_u, r->grown_u, FAST_LINES))
-		ring_grow_lines(r);
+		ipc__ring_grow_lines(r);
 	ring_follow(r);
 	if (r->next_u + r->spare < r->limit_u)
 		return 0;
@@ -268,53 +263,18 @@ ring_fit(struct ipc__ring *r, uint64_t need)
 	return start + need <= r->limit_v;
 }
 
-/* How far to grow so that this fits behind what is in use; 0: it can not. */
-static uint64_t
-ring_growth(const struct ipc__ring *r, uint64_t behind)
-{
-	uint64_t n = r->grown_v ? (uint64_t)r->grown_v * GROWTH : FIRST_LINES;
-
-	while (n < behind)
-		n *= 2;
-	if (n > r->plines)
-		n = r->plines;
-	return n < behind ? 0 : n;
-}
-
-static int
-ring_populate(struct ipc__ring *r, uint64_t lines)
-{
-	size_t start = (size_t)(r->payload - (unsigned char *)r->head);
-	int rc;
-
-	if (r->denied > 0) {
-		r->denied--;
-		return ipc__fail(ENOSPC, "no memory for the ring to grow");
-	}
-	rc = r->ops->populate(r->owner,
-	    start + (size_t)r->grown_v * IPC__RING_LINE,
-	    (size_t)(lines - r->grown_v) * IPC__RING_LINE);
-	if (rc < 0) {
-		r->denied = DENIALS;
-		return rc;
-	}
-	r->grown_v = (uint32_t)lines;
-	atomic_store_explicit(&r->head->payload_used,
-	    htole32((uint32_t)lines), memory_order_relaxed);
-	if (lines == r->plines && r->ops->mirror(r->owner) == 0)
-		r->mirrored = true;
-	return 0;
-}
-
 /* Grows, and finds room there: 0, -EAGAIN where that is no help now, or why
  * there is no more memory. */
 static int
 ring_place_grown(struct ipc__ring *r, uint64_t need)
 {
-	uint64_t old = r->grown_v, index, start, n;
+	uint64_t old, index, start;
 	int rc;
 
-	if (old == r->plines)
+	if (r->grown_v == r->plines || !ipc__ring_may_grow(r))
+		return -EAGAIN;
+	old = r->grown_v;
+	if (old == 0 && r->tail_v < r->young_v)
 		return -EAGAIN;
 	index = r->v & (r->plines - 1);
 	start = r->v;
@@ -325,10 +285,7 @@ ring_place_grown(struct ipc__ring *r, uint64_t need)
 		start = r->v - index + old;
 		index = old;
 	}
-	n = ring_growth(r, index + need);
-	if (n == 0)
-		return -EAGAIN;
-	rc = ring_populate(r, n);
+	rc = ipc__ring_grow_payload(r, index + need);
 	if (rc < 0)
 		return rc;
 	if (start != r->v || old == 0) {
@@ -369,17 +326,13 @@ out:
  * Records
  */
 
-int
-ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
+static int
+ring_reserve(struct ipc__ring *r, void **data, size_t size)
 {
 	struct ipc__ring_line *line = r->at;
 	unsigned cells;
 	int rc;
 
-	r->open = false;
-	if (size > r->record)
-		return ipc__fail(EMSGSIZE, "%zu bytes do not fit into a record "
-		    "of %zu of this ring", size, r->record);
 	if (r->full && (rc = ring_relieve(r)) < 0)
 		return rc;
 	cells = size <= IPC__RING_INLINE ? ipc__ring_cells(size) : 1;
@@ -401,9 +354,41 @@ ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
 		    r->head->tiny + (r->at_v & (TINY_LINES - 1)) *
 		    IPC__RING_LINE;
 	}
-	r->room = size;
-	r->open = true;
 	return 0;
+}
+
+/* Claims what was found, if it is more than before. */
+static inline bool
+ring_claimed(struct ipc__ring *r, size_t size)
+{
+	bool far = size > IPC__RING_INLINE;
+
+	if (!r->claims || (!far && !r->turn))
+		return true;
+	return ring_claim(r, r->turn ? r->next_u : r->u,
+	    far ? r->at_v + ipc__ring_lines(size) : r->v);
+}
+
+int
+ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
+{
+	int rc;
+
+	r->open = false;
+	if (size > r->record)
+		return ipc__fail(EMSGSIZE, "%zu bytes do not fit into a record "
+		    "of %zu of this ring", size, r->record);
+	rc = ring_reserve(r, data, size);
+	if (rc == 0 && !ring_claimed(r, size)) {
+		ipc__ring_young(r);
+		rc = ring_reserve(r, data, size);
+		/* It may have grown again at once. */
+		if (rc == 0 && !ring_claimed(r, size))
+			rc = -EAGAIN;
+	}
+	r->room = size;
+	r->open = rc == 0;
+	return rc;
 }
 
 /* Payload that went around the cache is fenced, and what waited for that is
@@ -482,6 +467,10 @@ ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 	ipc__ring_set(&r->at->u.cell[r->cell],
 	    (r->at_v & IPC__RING_V) << 32 | size, memory_order_relaxed);
 	r->v = r->at_v + ipc__ring_lines(size);
+	/* Less than was claimed. */
+	if (r->claims && size != r->room)
+		ipc__ring_set(&r->own->claim, ipc__ring_pos(r->u, 0, r->v),
+		    memory_order_relaxed);
 	ring_append(r, code, 1, flags);
 	return 0;
 }
@@ -547,9 +536,11 @@ ipc__ring_send(struct ipc__ring *r, const struct iovec *iov, int count,
 	/* The short way for small messages: into this line, or into the next
 	 * one if that is known to be free. */
 	cells = ipc__ring_cells(size);
-	if (ipc__ring_end(r->word))
+	if (ipc__ring_end(r->word)) {
+		if (r->claims && !ring_claim(r, r->next_u, r->v))
+			return ring_send_any(r, iov, count, flags);
 		ring_advance(r);
-	else if (r->cell + cells > IPC__RING_CELLS)
+	} else if (r->cell + cells > IPC__RING_CELLS)
 		return ring_send_any(r, iov, count, flags);
 	ipc__copy_small(&r->at->u.cell[r->cell], iov->iov_base, size);
 	ring_append(r, (unsigned)size + 1, cells, flags);
@@ -566,6 +557,7 @@ ipc__ring_stretch(struct ipc__ring *r)
 bool
 ipc__ring_roomy(struct ipc__ring *r)
 {
+	uint64_t claim;
 	void *data;
 	int rc;
 
@@ -577,10 +569,14 @@ ipc__ring_roomy(struct ipc__ring *r)
 		if (rc < 0)
 			return rc != -EAGAIN;
 	}
+	if (r->gated && !ipc__ring_may_grow(r))
+		return false;
 	/* Growing would make room; that is left to the send itself. */
 	if (r->grown_v < r->plines && r->grown_u < r->lines && r->denied == 0)
 		return true;
+	claim = ipc__ring_get(&r->own->claim, memory_order_relaxed);
 	rc = ipc__ring_reserve(r, &data, r->record);
 	r->open = false;
+	ipc__ring_set(&r->own->claim, claim, memory_order_relaxed);
 	return rc != -EAGAIN;
 }

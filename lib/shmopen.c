@@ -140,12 +140,12 @@ role_lock(int fd, int dir, int command)
 }
 
 static int
-role_take(struct ipc__shm_map *map, int dir, const char *base)
+role_take(struct ipc__shm_map *map, int dir)
 {
 	int rc = role_lock(map->bell[1], dir, F_OFD_SETLK);
 
 	if (rc == -EAGAIN || rc == -EACCES)
-		return ipc__fail(EBUSY, "%s: another %s has it", base,
+		return ipc__fail(EBUSY, "another %s has it",
 		    dir == IPC_RECV ? "receiver" : "sender");
 	return rc < 0 ? ipc__fail(-rc, "fcntl(F_OFD_SETLK): %s",
 	    strerror(-rc)) : 0;
@@ -197,9 +197,9 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 	int rc;
 
 	if ((map->slot != 0) != a->opt.latest) {
-		rc = ipc__fail(EPROTO, map->slot ? "%s: holds only the newest "
-		    "message: say latest=1" : "%s: is a queue: leave latest=1 "
-		    "out", base);
+		rc = ipc__fail(EPROTO, map->slot ? "it holds only the newest "
+		    "message: say latest=1" : "it is a queue: leave latest=1 "
+		    "out");
 		goto fail;
 	}
 	rc = map->bell[0] = bell_open(base, 0, hangs ? O_RDONLY : O_RDWR, mode,
@@ -209,7 +209,7 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 	rc = map->bell[1] = bell_open(base, 1, O_RDWR, mode, uid, gid);
 	if (rc < 0)
 		goto fail;
-	rc = role_take(map, h->dir, base);
+	rc = role_take(map, h->dir);
 	if (rc < 0)
 		goto fail;
 	map->sync = a->opt.sync;

@@ -499,6 +499,21 @@ START_TEST(only_the_newest_is_there)
 }
 END_TEST
 
+/* Not the next smaller size that slots may have. */
+START_TEST(a_slot_holds_what_was_asked_for)
+{
+	struct ipc__options opt = { .set = 1u << IPC__KEY_MAX_MESSAGE };
+
+	for (opt.max_message = 1; opt.max_message < 1000; opt.max_message++)
+		ck_assert(ipc__latest_size(&opt) >= opt.max_message &&
+		    ipc__latest_size(&opt) < opt.max_message + 64);
+	opt.capacity = 4096;
+	ck_assert_uint_eq(ipc__latest_size(&opt), 1024);
+	opt.capacity = 1000;
+	ck_assert_uint_eq(ipc__latest_size(&opt), 192);
+}
+END_TEST
+
 /* Number n, n times over, of a length that n tells. */
 static void
 write_all(struct ipc__half *h, unsigned last)
@@ -917,6 +932,7 @@ main(void)
 	tcase_add_loop_test(tc, no_slot_is_ever_torn, 0, BACKENDS);
 	tcase_add_loop_test(names, one_holder_in_each_role, 0, 4);
 	tcase_add_loop_test(names, killed_senders_lose_nothing, 0, 4);
+	tcase_add_test(names, a_slot_holds_what_was_asked_for);
 	tcase_add_loop_test(names, latest_of_a_name, 0, 4);
 	tcase_add_test(names, a_spoilt_file_is_refused);
 	tcase_add_loop_test(tc, a_hostile_side_breaks_only_its_ring, 0, 4);
