@@ -256,7 +256,7 @@ ipc__address_as(struct ipc__address *a, const struct ipc__address *from,
 	int rc;
 
 	*a = (struct ipc__address){ .be = be, .opt = from->opt,
-	    .client = from->client };
+	    .client = from->client, .passes = from->passes };
 	a->opt.at = a->opt.follow_name = NULL;
 	if ((rc = copy_string(&a->text, from->text)) == 0 &&
 	    (rc = copy_string(&a->name, from->name)) == 0 &&

@@ -70,6 +70,8 @@ struct ipc__address {
 	struct ipc__options opt;
 	uid_t		 client;	/* a session's halves: whose the other
 					   end will be; -1: not known */
+	bool		 passes;	/* the other end is for a program that
+					   a child becomes */
 };
 
 /* Parses and checks against what the mechanism honours this way.  Both strings

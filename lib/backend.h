@@ -148,6 +148,9 @@ struct ipc_backend {
 
 	/* Removes the named object (not a meeting point).  NULL: no name. */
 	int (*unlink)(const struct ipc__address *);
+	/* Is there an object that open would find, whether we may or not?
+	 * NULL: its name is a path, and there the kernel tells. */
+	bool (*exists)(const struct ipc__address *);
 
 	/* Native sessions.  listen: h->fd becomes a listening descriptor.
 	 * accept: -EAGAIN when nobody is there.  connect: may answer
@@ -174,6 +177,9 @@ struct ipc_backend {
 	 * it takes (sets them to -1 there).  Trusts nothing in it.
 	 * NULL: h->fd. */
 	int (*take)(struct ipc__half *h, struct ipc__ticket *);
+	/* After give(): the process that will take it, which may be after our
+	 * own end is closed.  NULL: nothing to do. */
+	void (*passed)(struct ipc__half *h, pid_t pid);
 	/* The other process has it now: forget it without removing anything.
 	 * NULL: the same as close. */
 	void (*given)(struct ipc__half *h);
@@ -222,8 +228,17 @@ struct ipc_backend {
 	 * meanwhile, look again; 0: it is safe to wait.  NULL: the kernel's
 	 * descriptors do that by themselves. */
 	int (*arm)(struct ipc__half *h, int dir);
+	/* Armed: when a receiver wants to be armed anew, though nothing comes
+	 * (monotonic ns), as there is memory to give back; or -1.  NULL:
+	 * never. */
+	int64_t (*calm)(const struct ipc__half *h);
 	/* The core is awake again and needs no ringing.  NULL: nothing. */
 	void (*disarm)(struct ipc__half *h, int dir);
+	/* A call that does not wait found nothing, and nobody asked for the
+	 * descriptors of watch(): true if the end had come before this look;
+	 * then recv or peek tells.  NULL: they, or the life line, tell by
+	 * themselves. */
+	bool (*over)(struct ipc__half *h);
 	/* wait=block, no deadline, and nothing to watch: the kernel's own
 	 * blocking call, until something may have come or gone; a send that
 	 * found no room is made by it.  0: look again; -EINTR likewise.

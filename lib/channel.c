@@ -70,6 +70,13 @@ ipc__be_unlink(const struct ipc__address *a)
 }
 
 bool
+ipc__be_exists(const struct ipc__address *a)
+{
+	return a->be->exists != NULL && a->name[0] != '\0' &&
+	    a->be->exists(a);
+}
+
+bool
 ipc__be_native(const struct ipc_backend *be)
 {
 	return be->listen != NULL;
@@ -138,6 +145,13 @@ ipc__be_take(struct ipc__half *h, struct ipc__ticket *t)
 	h->fd = t->fds[t->fd_next];
 	t->fds[t->fd_next++] = -1;
 	return 0;
+}
+
+void
+ipc__be_passed(struct ipc__half *h, pid_t pid)
+{
+	if (h != NULL && h->be->passed != NULL)
+		h->be->passed(h, pid);
 }
 
 void
@@ -213,11 +227,23 @@ ipc__be_arm(struct ipc__half *h, int dir)
 	return h->be->arm == NULL ? 0 : h->be->arm(h, dir);
 }
 
+int64_t
+ipc__be_calm(const struct ipc__half *h)
+{
+	return h != NULL && h->be->calm != NULL ? h->be->calm(h) : -1;
+}
+
 void
 ipc__be_disarm(struct ipc__half *h, int dir)
 {
 	if (h->be->disarm != NULL)
 		h->be->disarm(h, dir);
+}
+
+bool
+ipc__be_over(struct ipc__half *h)
+{
+	return h->be->over != NULL && h->be->over(h);
 }
 
 /* -EOPNOTSUPP: it can not. */

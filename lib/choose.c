@@ -105,6 +105,32 @@ ipc__choose_unlock(int lock, const struct ipc__address *a)
 }
 
 static int
+try_exists(struct ipc__address *a, void *arg)
+{
+	(void)arg;
+	return ipc__be_exists(a) ? 0 : -ENOENT;
+}
+
+int
+ipc__not_met(const struct ipc__address *a, int rc)
+{
+	struct ipc__error before;
+	bool is;
+
+	if (rc != -ENOENT)
+		return rc;
+	ipc__error_keep(&before);
+	is = a->be->choices != NULL ?
+	    ipc__choose_existing(a, try_exists, NULL) == 0 :
+	    ipc__be_exists(a);
+	if (is)
+		return ipc__fail(EPROTOTYPE, "nobody listens there, but there "
+		    "is a named object: ipc_open opens it");
+	ipc__error_restore(&before);
+	return rc;
+}
+
+static int
 try_unlink(struct ipc__address *a, void *arg)
 {
 	(void)arg;

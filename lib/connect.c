@@ -16,13 +16,14 @@
 
 #include "backends.h"
 #include "greet.h"
+#include "make.h"
 #include "name.h"
 
 /* UDP loses greetings: said again at this interval (ms). */
 #define SAY_AGAIN	100
 #define STRAYS		64	/* datagrams that one look passes over */
 
-enum step { CONNECTING, SAYING, LISTENING };
+enum step { SAYING, CONNECTING, LISTENING };
 
 struct ipc__greet {
 	struct ipc__greeter g;
@@ -489,13 +490,12 @@ start_control(struct ipc_channel *ch, int timeout)
 	char path[IPC__PATH_MAX];
 	int rc;
 
-	if ((rc = ipc__meeting_path(&ch->address, false, path,
-	    sizeof path)) < 0)
-		return rc;
-	if ((rc = control_connect(path, timeout, ch->be->mechanism.scheme)) < 0)
-		return rc;
-	ch->greet->g.fd = rc;
-	ch->greet->step = SAYING;
+	rc = ipc__meeting_path(&ch->address, false, path, sizeof path);
+	if (rc == 0)
+		rc = control_connect(path, timeout, ch->be->mechanism.scheme);
+	if (rc < 0)
+		return ipc__not_met(&ch->address, rc);
+	ch->greet->g.fd = rc;	/* and its step is SAYING */
 	return 0;
 }
 

@@ -41,6 +41,7 @@
 /* What makes a side pollable and wakeable. */
 struct ipc__ready {
 	int		epoll;		/* -1: ipc_fd was never asked for */
+	bool		watched;	/* somebody may be waiting on it */
 	_Atomic int	bell;		/* eventfd, -1: nobody ever slept */
 	bool		rung;		/* the bell says: come, there is work */
 	_Atomic bool	woken;		/* ipc_wake was ever used */
@@ -206,6 +207,7 @@ int ipc__be_pair(const struct ipc_backend *be, struct ipc__half *a,
     struct ipc__half *b, const struct ipc__address *address);
 int ipc__be_open(struct ipc__half *h, const struct ipc__address *a, int flags);
 int ipc__be_unlink(const struct ipc__address *a);
+bool ipc__be_exists(const struct ipc__address *a);
 bool ipc__be_native(const struct ipc_backend *be);
 int ipc__be_listen(struct ipc__half *h, const struct ipc__address *a);
 int ipc__be_accept(struct ipc__half *h, struct ipc__half *listener);
@@ -216,6 +218,7 @@ int ipc__be_where(const struct ipc__half *h, char *buffer, size_t size);
 int ipc__be_adopt(struct ipc__half *h, int fd, bool listening);
 int ipc__be_give(struct ipc__half *h, struct ipc__ticket *t);
 int ipc__be_take(struct ipc__half *h, struct ipc__ticket *t);
+void ipc__be_passed(struct ipc__half *h, pid_t pid);
 void ipc__be_given(struct ipc__half *h);
 ssize_t ipc__be_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside);
@@ -228,7 +231,9 @@ void ipc__be_release(struct ipc__half *h, unsigned flags);
 void ipc__be_publish(struct ipc__half *h, int dir);
 int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
 int ipc__be_arm(struct ipc__half *h, int dir);
+int64_t ipc__be_calm(const struct ipc__half *h);
 void ipc__be_disarm(struct ipc__half *h, int dir);
+bool ipc__be_over(struct ipc__half *h);
 int ipc__be_block(struct ipc__half *h, int dir);
 int ipc__be_again(struct ipc__half *h);
 int ipc__be_shutdown(struct ipc__half *h, int dir);
@@ -324,6 +329,9 @@ int ipc__bell(struct ipc_channel *ch, int dir);
 void ipc__kick(struct ipc_channel *ch, int dir);
 /* It was taken by a call that had something else to tell. */
 void ipc__cancel_again(struct ipc_channel *ch, int dir);
+/* Nobody waits on the descriptor of ipc_fd until that is called again: till
+ * then it costs nothing, as before the first one, and shows nothing true. */
+void ipc__rest(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 bool ipc__side_ready(struct ipc_channel *ch, int dir);

@@ -141,7 +141,8 @@ sem_used(int id, unsigned long parts)
 }
 
 /* A process that is forked holds what its parent noted, and only shows when it
- * uses it.  What is not known, or somebody else's, counts as held. */
+ * uses it; but of segments the kernel counts every user, forked ones too.  What
+ * is not known, or somebody else's, counts as held. */
 static bool
 sysv_held(int kind, int id)
 {
@@ -149,10 +150,22 @@ sysv_held(int kind, int id)
 
 	if (state_of(kind, id, &s) < 0 || s.maker != geteuid() || s.users > 0)
 		return true;
+	if (kind == IPC__SYSV_SHM)
+		return false;
 	for (size_t i = 0; i < sizeof s.pids / sizeof s.pids[0]; i++)
 		if (s.pids[i] > 0 && ipc__alive(s.pids[i], 0))
 			return true;
 	return kind == IPC__SYSV_SEM && sem_used(id, s.parts);
+}
+
+/* The other kinds are whole from the first. */
+static bool
+sysv_begun(int kind, int id)
+{
+	struct semid_ds ds = { .sem_nsems = 0 };
+
+	return kind == IPC__SYSV_SEM && (semctl(id, 0, IPC_STAT,
+	    (union semun){ .buf = &ds }) == -1 || ds.sem_otime != 0);
 }
 
 static bool
@@ -265,7 +278,8 @@ sweep_notes(struct collection *c)
 		.held = sysv_held,
 		.remove = sysv_remove,
 		.told = decide,
-		.user = c
+		.user = c,
+		.begun = sysv_begun
 	};
 
 	return ipc__sysname_sweep(&by);

@@ -38,8 +38,10 @@ ipc__latest_size(const struct ipc__options *opt)
 {
 	uint64_t size = IPC__LATEST_SIZE;
 
+	/* What was asked for fits; a ceiling is one. */
 	if (opt->set & UINT32_C(1) << IPC__KEY_MAX_MESSAGE)
-		size = opt->max_message;
+		size = ipc__ring_lines((size_t)opt->max_message) *
+		    IPC__RING_LINE;
 	if (opt->capacity != 0 && opt->capacity / IPC__LATEST_SLOTS < size)
 		size = opt->capacity / IPC__LATEST_SLOTS;
 	if (size > IPC__LATEST_SIZE_MAX)

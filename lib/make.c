@@ -152,6 +152,7 @@ ipc__attach_end(struct ipc_channel *ch, struct ipc__link *l, int end)
 struct pair_request {
 	struct ipc_channel **ends;
 	int		     flags;
+	bool		     passes;
 };
 
 static void
@@ -204,6 +205,7 @@ try_pair(struct ipc__address *a, void *arg)
 
 	if ((rc = new_ends(ends, a, r)) < 0)
 		return rc;
+	ends[0]->address.passes = r->passes;
 	rc = ipc__link_make(&link, &ends[0]->address, ends[0]->dir,
 	    ipc__wants_life(a->be, ends[0]->boundary));
 	if (rc < 0) {
@@ -222,9 +224,10 @@ try_pair(struct ipc__address *a, void *arg)
 }
 
 int
-ipc_pair(struct ipc_channel *ends[2], const char *address, int flags)
+ipc__pair(struct ipc_channel *ends[2], const char *address, int flags,
+    bool passes)
 {
-	struct pair_request r = { ends, flags };
+	struct pair_request r = { ends, flags, passes };
 	int rc;
 
 	if (ends == NULL)
@@ -233,6 +236,12 @@ ipc_pair(struct ipc_channel *ends[2], const char *address, int flags)
 	    "ipc_pair")) < 0)
 		return rc;
 	return with_address(address, IPC_WAY_PAIR, try_pair, &r);
+}
+
+int
+ipc_pair(struct ipc_channel *ends[2], const char *address, int flags)
+{
+	return ipc__pair(ends, address, flags, false);
 }
 
 /*
@@ -244,7 +253,8 @@ struct open_request {
 	int		     flags;
 };
 
-/* No such object; but is a listener met under this name? */
+/* No such object; but is a listener met under this name?  Where the objects are
+ * sockets themselves, which may have come meanwhile, the backend has told. */
 static int
 not_opened(const struct ipc__address *a, int rc)
 {
@@ -252,7 +262,8 @@ not_opened(const struct ipc__address *a, int rc)
 	struct ipc__error saved;
 	struct stat st;
 
-	if (rc != -ENOENT || !(a->be->mechanism.ways & 1 << IPC_WAY_SESSION))
+	if (rc != -ENOENT || !(a->be->mechanism.ways & 1 << IPC_WAY_SESSION) ||
+	    a->be->mechanism.caps[IPC_WAY_OPEN] & IPC_CAP_ADDRESS)
 		return ipc__fail_at(a->text, rc);
 	ipc__error_keep(&saved);
 	if (ipc__meeting_path(a, false, path, sizeof path) == 0 &&

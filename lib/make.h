@@ -37,10 +37,17 @@ int ipc__choose_existing(const struct ipc__address *a,
 int ipc__choose_lock(const struct ipc__address *a);
 void ipc__choose_unlock(int lock, const struct ipc__address *a);
 int ipc__choose_unlink(const struct ipc__address *a);
+/* Nobody listens at this name: rc, or that there is an opened object, where a
+ * name is no path. */
+int ipc__not_met(const struct ipc__address *a, int rc);
 
 /*
  * make.c
  */
+
+/* ipc_pair; passes: end 1 is for a program that a child becomes. */
+int ipc__pair(struct ipc_channel *ends[2], const char *address, int flags,
+    bool passes);
 
 /* SCHEME or SCHEME:... as an address; free(3). */
 char *ipc__scheme_address(const char *scheme);

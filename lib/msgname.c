@@ -246,6 +246,16 @@ ipc__msg_find(const struct ipc__address *a, int flags, int dir, int *id,
 	return 0;
 }
 
+bool
+ipc__msg_exists(const struct ipc__address *a)
+{
+	bool made;
+	int id, rc;
+
+	rc = ipc__msg_find(a, 0, IPC_RECV, &id, &made);
+	return rc == 0 || rc == -EACCES;
+}
+
 /*
  * Removing
  */

@@ -59,6 +59,8 @@ int ipc__msg_sweep(ipc__told *told, void *user);
 int ipc__msg_find(const struct ipc__address *a, int flags, int dir, int *id,
     bool *made);
 int ipc__msg_unlink(const struct ipc__address *a);
+/* Is there one, whether we may use it or not? */
+bool ipc__msg_exists(const struct ipc__address *a);
 /* What was just made is not to be used after all. */
 void ipc__msg_discard(const struct ipc__address *a, int id);
 

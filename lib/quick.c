@@ -16,7 +16,7 @@ at_rest(const struct ipc_channel *ch, const struct ipc__ready *r)
 	    memory_order_relaxed) &&
 	    atomic_load_explicit(&ch->greet, memory_order_acquire) == NULL &&
 	    !atomic_load_explicit(&r->cancel, memory_order_relaxed) &&
-	    r->epoll == -1;
+	    !r->watched;
 }
 
 static inline void

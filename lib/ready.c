@@ -100,6 +100,7 @@ ipc__ready_free(struct ipc__ready *r, bool own)
 	if (bell != -1)
 		close(bell);
 	r->epoll = -1;
+	r->watched = false;
 	r->count = 0;
 	r->rung = false;
 	atomic_store(&r->bell, -1);
@@ -315,6 +316,22 @@ timed_out(int64_t deadline)
 	    ipc__plain(-ETIMEDOUT) : 0;
 }
 
+/* Sleeps until the deadline, or until the mechanism has something to do of its
+ * own: then 1, as if something had come. */
+static int
+sleep_on(struct ipc_channel *ch, int dir, struct pollfd *fds, unsigned n,
+    int64_t deadline)
+{
+	int64_t calm = dir == IPC_RECV && ch->greet == NULL ?
+	    ipc__be_calm(ch->in.half) : -1;
+	int rc;
+
+	if (calm < 0 || (deadline >= 0 && deadline <= calm))
+		return ipc__poll_until(fds, n, deadline);
+	rc = ipc__poll_until(fds, n, calm);
+	return rc == 0 ? 1 : rc;
+}
+
 int
 ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 {
@@ -343,7 +360,7 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 	else
 		ipc__count(ch->out.sleeps, 1);
 	rc = n == 0 ? wait_blind(ch, fds, more, deadline, dir) :
-	    ipc__poll_until(fds, (unsigned)n + more, deadline);
+	    sleep_on(ch, dir, fds, (unsigned)n + more, deadline);
 	if (rc == 0 && n > 0)
 		return ipc__plain(-ETIMEDOUT);
 	if (rc == -ETIMEDOUT)
@@ -494,7 +511,7 @@ ipc__ready_update(struct ipc_channel *ch, int dir, bool ready)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
 
-	if (ipc__likely(r->epoll == -1))
+	if (ipc__likely(!r->watched))
 		return;
 	(void)set_sources(ch, dir);
 	if (ready && !r->rung) {
@@ -557,6 +574,18 @@ ready_now(struct ipc_channel *ch, int dir)
 	    ipc__side_ready(ch, dir);
 }
 
+void
+ipc__rest(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	if (!r->watched)
+		return;
+	r->watched = false;
+	if (side_half(ch, dir) != NULL)
+		ipc__be_disarm(side_half(ch, dir), dir);
+}
+
 int
 ipc_fd(struct ipc_channel *ch, int direction, short *events)
 {
@@ -582,6 +611,7 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 	if (side_ready(ch, direction)->epoll == -1 &&
 	    (rc = make_set(ch, direction)) < 0)
 		return ipc__fail_at(ch->address.text, rc);
+	side_ready(ch, direction)->watched = true;
 	ipc__ready_update(ch, direction, ready_now(ch, direction));
 	if (events != NULL)
 		*events = POLLIN;

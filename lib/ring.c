@@ -86,7 +86,6 @@ static const unsigned char magic[8] = {
 	'i', 'p', 'c', 'R', 'i', 'n', 'g', '\n'
 };
 
-#define RING_YOUNG	24u	/* lines in the first page */
 #define RING_FENCES	512u	/* before we register */
 
 uint64_t
@@ -147,7 +146,7 @@ ipc__ring_format(void *memory, uint64_t capacity)
 	h->start = htole32((uint32_t)(ring_payload_start(lines) /
 	    IPC__RING_LINE));
 	h->bytes = htole64(ipc__ring_bytes(p));
-	atomic_store_explicit(&h->lines_used, htole32(RING_YOUNG),
+	atomic_store_explicit(&h->lines_used, htole32(IPC__RING_YOUNG),
 	    memory_order_relaxed);
 	memcpy(h->magic, magic, sizeof magic);
 }
@@ -289,7 +288,7 @@ ring_join_send(struct ipc__ring *r)
 	    memory_order_relaxed));
 	r->grown_v = le32toh(atomic_load_explicit(&h->payload_used,
 	    memory_order_relaxed));
-	if (r->grown_u < RING_YOUNG || r->grown_u > r->lines ||
+	if (r->grown_u < IPC__RING_YOUNG || r->grown_u > r->lines ||
 	    r->grown_v > r->plines)
 		return ring_broken("sizes");
 	if ((r->u & (r->lines - 1)) >= r->grown_u)
@@ -310,6 +309,9 @@ ring_join_send(struct ipc__ring *r)
 	r->limit_v = r->v;
 	r->jumped_u = r->u;
 	r->spare = 1;
+	r->claims = r->grown_u > IPC__RING_YOUNG || r->grown_v > 0;
+	/* Relaxed: the first growth or claim looks again. */
+	r->gate = atomic_load_explicit(&r->other->gate, memory_order_relaxed);
 	return 0;
 }
 

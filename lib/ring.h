@@ -24,7 +24,7 @@
 #define IPC__RING_LINE		64u	/* bytes, and the unit of everything */
 #define IPC__RING_CELLS		7u	/* of 8 bytes, behind a line's word */
 #define IPC__RING_INLINE	56u	/* longest message inside its line */
-#define IPC__RING_VERSION	1u
+#define IPC__RING_VERSION	2u
 #define IPC__RING_GRAIN		65536u	/* the largest page there is */
 #define IPC__RING_CAPACITY	(4u << 20)
 #define IPC__RING_CAPACITY_MIN	4096u
@@ -41,7 +41,10 @@ struct ipc__ring_side {
 	_Atomic uint32_t reg;		/* is registered: omits its fence */
 	_Atomic uint32_t life;		/* opened: who is, and how it went */
 	alignas(8) _Atomic uint64_t want;/* sender: the position to ring at */
-	unsigned char	 pad[40];
+	alignas(8) _Atomic uint64_t claim;/* sender: may write up to here */
+	_Atomic uint32_t grown;		/* sender: how often */
+	_Atomic uint32_t gate;		/* receiver: odd, is shrinking it */
+	unsigned char	 pad[24];
 };
 
 /* The start of the memory.  All fields little-endian. */
@@ -92,6 +95,10 @@ struct ipc__ring_ops {
 	int (*mirror)(void *owner);
 	/* Registers this process for membarrier(2): true if it is. */
 	bool (*registered)(void *owner);
+	/* A barrier in the other side's process; and gives these bytes of the
+	 * memory back: 0, or a negative errno. */
+	int (*barrier)(void *owner);
+	int (*release)(void *owner, size_t offset, size_t size);
 };
 
 /* Lines whose words wait for the fence of their payload. */
@@ -123,6 +130,8 @@ struct ipc__ring {
 	/* The receiver, between peek and release. */
 	unsigned	 cells;		/* 0: nothing was shown */
 	uint64_t	 next_v;
+	uint64_t	 last_u;	/* the line before this one */
+	uint32_t	 shrunk;	/* other->grown when it was shrunk */
 	unsigned	 run;		/* since it last found nothing */
 	const unsigned char *hint; /* where payload will come next */
 
@@ -145,6 +154,14 @@ struct ipc__ring {
 	uint64_t	 at_v;		/* its payload, if it is longer */
 	bool		 wish;		/* payload: larger would be faster */
 	unsigned	 denied;	/* no memory: do not ask every time */
+	/* What the receiver may take away: see ringsize.c. */
+	bool		 claims;	/* has grown: claims before writing */
+	bool		 gated;		/* can not grow while it shrinks */
+	uint32_t	 gate;		/* other->gate as we know it */
+	uint64_t	 real_u, real_v;/* memory is there up to here; 0: all */
+	uint64_t	 end_u, end_v;	/* or from here on */
+	uint64_t	 step;		/* payload lines to make real at once */
+	bool		 probe;		/* only asking: nothing is made real */
 	/* Held back. */
 	bool		 held;		/* the word of line u */
 	bool		 unfenced;	/* payload went around the cache */
@@ -222,6 +239,8 @@ ipc__ring_pos(uint64_t u, unsigned cell, uint64_t v)
  * Making and joining
  */
 
+#define IPC__RING_YOUNG	24u	/* lines in the first page */
+
 /* How much memory a ring of this capacity wants, and how much of it must be
  * there before it is formatted.  capacity 0: the default. */
 size_t	ipc__ring_bytes(uint64_t capacity);
@@ -266,6 +285,26 @@ ssize_t	ipc__ring_peek(struct ipc__ring *r, const void **data,
 	    unsigned *flags);
 void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
 void	ipc__ring_free(struct ipc__ring *r);	/* what HOLD kept back */
+
+/*
+ * Growing and shrinking: ringsize.c
+ */
+
+/* The receiver, of a ring where nothing is to be had: has it grown since it
+ * was last shrunk, and is it to be?  Then: 0, or -EAGAIN if the sender is at
+ * work; afterwards the sender may have to be rung. */
+bool	ipc__ring_large(const struct ipc__ring *r);
+int	ipc__ring_shrink(struct ipc__ring *r);
+/* The sender: memory may have been taken away.  It is made real again up to
+ * these positions: 0, -EAGAIN (not now), or why there is none. */
+void	ipc__ring_unreal(struct ipc__ring *r);
+int	ipc__ring_real_lines(struct ipc__ring *r, uint64_t to);
+int	ipc__ring_real_payload(struct ipc__ring *r, uint64_t to);
+/* May it grow now?  More lines; and so much payload that this many lines of it
+ * are in use: 0, -EAGAIN if there can not be so many, or why not. */
+bool	ipc__ring_may_grow(struct ipc__ring *r);
+bool	ipc__ring_grow_lines(struct ipc__ring *r);
+int	ipc__ring_grow_payload(struct ipc__ring *r, uint64_t behind);
 
 /*
  * Sleeping

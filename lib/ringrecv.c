@@ -53,6 +53,7 @@ ring_advance(struct ipc__ring *r)
 		if (next == lap + r->lines)
 			return ring_broken("line");
 	}
+	r->last_u = r->u;
 	r->u = next & IPC__RING_U;
 	r->at = ipc__ring_at(r, r->u);
 	r->cell = 0;

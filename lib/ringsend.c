@@ -16,151 +16,15 @@
 
 #include "error.h"
 #include "ring.h"
+#include "ringsend.h"
 
-#define TINY_LINES	(sizeof ((struct ipc__ring_head *)0)->tiny / \
-			    IPC__RING_LINE)
-#define FIRST_LINES	1024u	/* of the main payload */
-#define GROWTH		8u
-#define DENIALS		1024u
 /* What makes a ring grow before it is full: bytes and lines per microsecond. */
 #define FAST_BYTES	1000u
 #define FAST_LINES	8u
 
-/* Where the next record's word stands. */
-static inline uint64_t
-ring_head_u(const struct ipc__ring *r)
-{
-	return ipc__ring_end(r->word) ? r->next_u : r->u;
-}
-
-static inline unsigned
-ring_head_cell(const struct ipc__ring *r)
-{
-	return ipc__ring_end(r->word) ? 0 : r->cell;
-}
-
-/* Loads the receiver's position; now and then with the clock beside it, as its
- * line has just come from the other core. */
-static uint64_t
-ring_load_pos(struct ipc__ring *r)
-{
-	uint64_t before, from, pos, was;
-
-	was = ipc__ring_pos(r->tail_u, 0, r->tail_v);
-	if (!ipc__distance_due(&r->distance))
-		return ipc__ring_get(&r->head->pos, memory_order_acquire);
-	before = ipc__copy_clock();
-	from = ipc__copy_clock();
-	pos = ipc__ring_get(&r->head->pos, memory_order_acquire);
-	if ((pos ^ was) >> 33 || (pos ^ was) << 34)
-		ipc__distance_note(&r->distance, from - before,
-		    ipc__copy_clock() - from);
-	return pos;
-}
-
-static int
-ring_look(struct ipc__ring *r)
-{
-	uint64_t head = ring_head_u(r), pos = ring_load_pos(r), bu, bv, size;
-
-	bu = (head - pos) & IPC__RING_U;
-	bv = (r->v - (pos >> 33)) & IPC__RING_V;
-	if (bu > 2 * (uint64_t)r->lines ||
-	    bv > 2 * (uint64_t)r->plines + TINY_LINES)
-		return ipc__fail(EBADMSG, "the ring is broken: position");
-	r->tail_u = head - bu;
-	r->tail_v = r->v - bv;
-	r->empty = bu == 0 && (pos >> 30 & 7) == ring_head_cell(r);
-	r->limit_u = r->lines + (r->tail_u < r->barrier_u ? r->barrier_u :
-	    r->tail_u);
-	size = r->grown_v ? r->plines : TINY_LINES;
-	r->limit_v = size + (r->tail_v < r->barrier_v ? r->barrier_v :
-	    r->tail_v);
-	return 0;
-}
-
-/* The line after this one by the plain rule. */
-static inline void
-ring_follow(struct ipc__ring *r)
-{
-	if ((r->u & (r->lines - 1)) + 1 < r->grown_u) {
-		r->next_u = r->u + 1;
-		r->next_end = IPC__END_NEXT;
-	} else {
-		r->next_u = (r->u | (r->lines - 1)) + 1;
-		r->next_end = IPC__END_WRAP;
-	}
-}
-
-static inline uint64_t
-ring_later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-/* It is full: until the receiver has made room for a record, and, where it was
- * lines that were missing, freed a fourth of them; so a sender that is woken
- * finds something to do. */
-static int
-ring_full(struct ipc__ring *r, bool of_lines)
-{
-	uint64_t need = ipc__ring_lines(r->record);
-
-	r->full = true;
-	if (!ipc__ring_end(r->word))
-		ring_follow(r);
-	r->want_u = ring_later(r->tail_u + (of_lines ? r->grown_u / 4 : 0),
-	    r->next_u + r->spare + 1 - r->lines);
-	if (r->mirrored && r->grown_v == r->plines)
-		r->want_v = ring_later(r->tail_v, r->v + need - r->plines);
-	else
-		r->want_v = r->tail_v + (of_lines ? 0 :
-		    (r->grown_v ? r->grown_v : TINY_LINES) / 2);
-	return -EAGAIN;
-}
-
-static int
-ring_relieve(struct ipc__ring *r)
-{
-	int rc = ring_look(r);
-
-	if (rc < 0)
-		return rc;
-	if (!r->empty && (r->tail_u < r->want_u || r->tail_v < r->want_v))
-		return -EAGAIN;
-	r->full = false;
-	return 0;
-}
-
 /*
  * Descriptor lines
  */
-
-static bool
-ring_grow_lines(struct ipc__ring *r)
-{
-	size_t from, to;
-	uint32_t n;
-
-	if (r->denied > 0) {
-		r->denied--;
-		return false;
-	}
-	/* Up to the end of a page: 24 lines and then 64 on each. */
-	n = (r->grown_u * GROWTH + 40 + 63) / 64 * 64 - 40;
-	if (n > r->lines)
-		n = r->lines;
-	from = sizeof *r->head + (size_t)r->grown_u * IPC__RING_LINE;
-	to = sizeof *r->head + (size_t)n * IPC__RING_LINE;
-	if (r->ops->populate(r->owner, from, to - from) < 0) {
-		r->denied = DENIALS;
-		return false;
-	}
-	r->grown_u = n;
-	atomic_store_explicit(&r->head->lines_used, htole32(n),
-	    memory_order_relaxed);
-	return true;
-}
 
 static inline void
 ring_show(struct ipc__ring *r)
@@ -192,12 +56,29 @@ ring_turn_grown(struct ipc__ring *r)
 	uint64_t index = r->u & (r->lines - 1), old = r->grown_u;
 
 	if (old == r->lines || (index + 1 != old && r->tail_u < r->jumped_u) ||
-	    !ring_grow_lines(r))
+	    !ipc__ring_grow_lines(r))
 		return false;
 	ring_follow(r);
-	if (index + 1 != old)
-		ring_jump(r, r->u - index, old);
+	if (index + 1 == old)
+		return true;
+	/* Claimed before it is shown, as there is no way back from that. */
+	if (r->claims && !ring_claim(r, r->u - index + old, r->v)) {
+		ipc__ring_unreal(r);
+		return false;
+	}
+	ring_jump(r, r->u - index, old);
 	return true;
+}
+
+/* The next line may be missing only because its memory does. */
+static int
+ring_real_turn(struct ipc__ring *r)
+{
+	int rc = ipc__ring_real_lines(r, r->next_u + r->spare + 1);
+
+	if (rc == -EAGAIN)
+		return ipc__ring_full(r, true);
+	return rc < 0 ? rc : ipc__ring_look(r);
 }
 
 /* Decides which line follows the current one. */
@@ -209,16 +90,19 @@ ring_turn(struct ipc__ring *r)
 	if ((r->u & (r->lines - 1)) + 1 == r->grown_u &&
 	    r->grown_u < r->lines &&
 	    ipc__pace_fast(&r->pace_u, r->grown_u, FAST_LINES))
-		ring_grow_lines(r);
+		ipc__ring_grow_lines(r);
 	ring_follow(r);
 	if (r->next_u + r->spare < r->limit_u)
 		return 0;
-	rc = ring_look(r);
+	rc = ipc__ring_look(r);
 	if (rc < 0)
+		return rc;
+	if (r->real_u && r->limit_u == r->real_u &&
+	    (rc = ring_real_turn(r)) < 0)
 		return rc;
 	if (r->next_u + r->spare < r->limit_u || ring_turn_grown(r))
 		return 0;
-	return ring_full(r, true);
+	return ipc__ring_full(r, true);
 }
 
 /* If another record like this one would not fit behind it, the line is closed
@@ -262,48 +146,11 @@ ring_fit(struct ipc__ring *r, uint64_t need)
 			/* Nothing is unread: all of it is free. */
 			r->v = start;
 			r->limit_v = start + size;
+			ipc__ring_bound(r);
 		}
 	}
 	r->at_v = start;
 	return start + need <= r->limit_v;
-}
-
-/* How far to grow so that this fits behind what is in use; 0: it can not. */
-static uint64_t
-ring_growth(const struct ipc__ring *r, uint64_t behind)
-{
-	uint64_t n = r->grown_v ? (uint64_t)r->grown_v * GROWTH : FIRST_LINES;
-
-	while (n < behind)
-		n *= 2;
-	if (n > r->plines)
-		n = r->plines;
-	return n < behind ? 0 : n;
-}
-
-static int
-ring_populate(struct ipc__ring *r, uint64_t lines)
-{
-	size_t start = (size_t)(r->payload - (unsigned char *)r->head);
-	int rc;
-
-	if (r->denied > 0) {
-		r->denied--;
-		return ipc__fail(ENOSPC, "no memory for the ring to grow");
-	}
-	rc = r->ops->populate(r->owner,
-	    start + (size_t)r->grown_v * IPC__RING_LINE,
-	    (size_t)(lines - r->grown_v) * IPC__RING_LINE);
-	if (rc < 0) {
-		r->denied = DENIALS;
-		return rc;
-	}
-	r->grown_v = (uint32_t)lines;
-	atomic_store_explicit(&r->head->payload_used,
-	    htole32((uint32_t)lines), memory_order_relaxed);
-	if (lines == r->plines && r->ops->mirror(r->owner) == 0)
-		r->mirrored = true;
-	return 0;
 }
 
 /* Grows, and finds room there: 0, -EAGAIN where that is no help now, or why
@@ -311,11 +158,12 @@ ring_populate(struct ipc__ring *r, uint64_t lines)
 static int
 ring_place_grown(struct ipc__ring *r, uint64_t need)
 {
-	uint64_t old = r->grown_v, index, start, n;
+	uint64_t old, index, start;
 	int rc;
 
-	if (old == r->plines)
+	if (r->grown_v == r->plines || !ipc__ring_may_grow(r))
 		return -EAGAIN;
+	old = r->grown_v;
 	index = r->v & (r->plines - 1);
 	start = r->v;
 	if (old == 0) {
@@ -325,10 +173,7 @@ ring_place_grown(struct ipc__ring *r, uint64_t need)
 		start = r->v - index + old;
 		index = old;
 	}
-	n = ring_growth(r, index + need);
-	if (n == 0)
-		return -EAGAIN;
-	rc = ring_populate(r, n);
+	rc = ipc__ring_grow_payload(r, index + need);
 	if (rc < 0)
 		return rc;
 	if (start != r->v || old == 0) {
@@ -339,6 +184,17 @@ ring_place_grown(struct ipc__ring *r, uint64_t need)
 	return 0;
 }
 
+/* There may be no room only because its memory is missing. */
+static int
+ring_real_place(struct ipc__ring *r, uint64_t need)
+{
+	int rc = ipc__ring_real_payload(r, r->at_v + need);
+
+	if (rc == 0)
+		rc = ipc__ring_look(r);
+	return rc < 0 ? rc : ring_fit(r, need) ? 0 : -EAGAIN;
+}
+
 static int
 ring_place(struct ipc__ring *r, uint64_t need)
 {
@@ -346,11 +202,16 @@ ring_place(struct ipc__ring *r, uint64_t need)
 
 	if (ring_fit(r, need))
 		return 0;
-	rc = ring_look(r);
+	rc = ipc__ring_look(r);
 	if (rc < 0)
 		return rc;
 	if (!r->wish && ring_fit(r, need))
 		return 0;
+	if (r->real_v && !r->wish && need <= r->grown_v) {
+		rc = ring_real_place(r, need);
+		if (rc != -EAGAIN)
+			return rc;
+	}
 	rc = ring_place_grown(r, need);
 	if (rc == 0)
 		goto out;
@@ -359,7 +220,7 @@ ring_place(struct ipc__ring *r, uint64_t need)
 	if (ring_fit(r, need))
 		return 0;
 	if (rc == -EAGAIN || need <= (r->grown_v ? r->grown_v : TINY_LINES))
-		rc = ring_full(r, false);
+		rc = ipc__ring_full(r, false);
 out:
 	r->wish = false;
 	return rc;
@@ -369,18 +230,14 @@ out:
  * Records
  */
 
-int
-ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
+static int
+ring_reserve(struct ipc__ring *r, void **data, size_t size)
 {
 	struct ipc__ring_line *line = r->at;
 	unsigned cells;
 	int rc;
 
-	r->open = false;
-	if (size > r->record)
-		return ipc__fail(EMSGSIZE, "%zu bytes do not fit into a record "
-		    "of %zu of this ring", size, r->record);
-	if (r->full && (rc = ring_relieve(r)) < 0)
+	if (r->full && (rc = ipc__ring_relieve(r)) < 0)
 		return rc;
 	cells = size <= IPC__RING_INLINE ? ipc__ring_cells(size) : 1;
 	r->turn = false;
@@ -401,9 +258,41 @@ ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
 		    r->head->tiny + (r->at_v & (TINY_LINES - 1)) *
 		    IPC__RING_LINE;
 	}
-	r->room = size;
-	r->open = true;
 	return 0;
+}
+
+/* Claims what was found, if it is more than before. */
+static inline bool
+ring_claimed(struct ipc__ring *r, size_t size)
+{
+	bool far = size > IPC__RING_INLINE;
+
+	if (!r->claims || (!far && !r->turn))
+		return true;
+	return ring_claim(r, r->turn ? r->next_u : r->u,
+	    far ? r->at_v + ipc__ring_lines(size) : r->v);
+}
+
+int
+ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
+{
+	int rc;
+
+	r->open = false;
+	if (size > r->record)
+		return ipc__fail(EMSGSIZE, "%zu bytes do not fit into a record "
+		    "of %zu of this ring", size, r->record);
+	rc = ring_reserve(r, data, size);
+	if (rc == 0 && !ring_claimed(r, size)) {
+		ipc__ring_unreal(r);
+		rc = ring_reserve(r, data, size);
+		/* It was made real, and taken away again at once. */
+		if (rc == 0 && !ring_claimed(r, size))
+			rc = -EAGAIN;
+	}
+	r->room = size;
+	r->open = rc == 0;
+	return rc;
 }
 
 /* Payload that went around the cache is fenced, and what waited for that is
@@ -482,6 +371,10 @@ ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 	ipc__ring_set(&r->at->u.cell[r->cell],
 	    (r->at_v & IPC__RING_V) << 32 | size, memory_order_relaxed);
 	r->v = r->at_v + ipc__ring_lines(size);
+	/* Less than was claimed. */
+	if (r->claims && size != r->room)
+		ipc__ring_set(&r->own->claim, ipc__ring_pos(r->u, 0, r->v),
+		    memory_order_relaxed);
 	ring_append(r, code, 1, flags);
 	return 0;
 }
@@ -547,9 +440,11 @@ ipc__ring_send(struct ipc__ring *r, const struct iovec *iov, int count,
 	/* The short way for small messages: into this line, or into the next
 	 * one if that is known to be free. */
 	cells = ipc__ring_cells(size);
-	if (ipc__ring_end(r->word))
+	if (ipc__ring_end(r->word)) {
+		if (r->claims && !ring_claim(r, r->next_u, r->v))
+			return ring_send_any(r, iov, count, flags);
 		ring_advance(r);
-	else if (r->cell + cells > IPC__RING_CELLS)
+	} else if (r->cell + cells > IPC__RING_CELLS)
 		return ring_send_any(r, iov, count, flags);
 	ipc__copy_small(&r->at->u.cell[r->cell], iov->iov_base, size);
 	ring_append(r, (unsigned)size + 1, cells, flags);
@@ -573,14 +468,24 @@ ipc__ring_roomy(struct ipc__ring *r)
 	if (r->open)
 		return true;
 	if (r->full) {
-		rc = ring_relieve(r);
+		rc = ipc__ring_relieve(r);
 		if (rc < 0)
 			return rc != -EAGAIN;
 	}
+	if (r->gated && !ipc__ring_may_grow(r))
+		return false;
 	/* Growing would make room; that is left to the send itself. */
 	if (r->grown_v < r->plines && r->grown_u < r->lines && r->denied == 0)
 		return true;
-	rc = ipc__ring_reserve(r, &data, r->record);
-	r->open = false;
+	r->probe = true;
+	rc = ipc__ring_look(r);
+	if (rc == 0)
+		rc = ring_reserve(r, &data, r->record);
+	r->probe = false;
+	/* What is not real shows at the next look. */
+	if (r->real_u | r->real_v) {
+		r->limit_u = r->u;
+		r->limit_v = r->v;
+	}
 	return rc != -EAGAIN;
 }

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "barrier.h"
@@ -41,7 +42,9 @@ shm_own_bell(const struct ipc__half *h)
 static const struct ipc__ring_ops shm_ring_ops = {
 	.populate	= ipc__shm_populate,
 	.mirror		= ipc__shm_mirror,
-	.registered	= ipc__shm_registered
+	.registered	= ipc__shm_registered,
+	.barrier	= ipc__shm_barrier,
+	.release	= ipc__shm_release_memory
 };
 
 int
@@ -341,6 +344,46 @@ shm_light(struct ipc__half *h)
 	return done;
 }
 
+/* What the ring has grown to is given back once nothing is in it; at most once
+ * in a while, as it costs the growing anew. */
+#define CALM		1000000000
+#define CALM_TRIES	3
+
+static void
+shm_shrink(struct ipc__shm *s)
+{
+	struct timespec ts;
+	int64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	now = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	if (now < s->calm || ipc__ring_ready(&s->ring))
+		return;
+	s->calm = now + CALM;
+	if (ipc__ring_shrink(&s->ring) < 0)
+		s->unquiet++;
+	else
+		s->unquiet = 0;
+	/* It may have waited for this to be over. */
+	shm_wake_sender(s);
+}
+
+static inline bool
+shm_large(const struct ipc__half *h)
+{
+	const struct ipc__shm *s = shm_state(h);
+
+	return h->dir == IPC_RECV && !s->slots && ipc__ring_large(&s->ring);
+}
+
+int64_t
+ipc__shm_calm(const struct ipc__half *h)
+{
+	const struct ipc__shm *s = shm_state(h);
+
+	return shm_large(h) && s->unquiet < CALM_TRIES ? s->calm : -1;
+}
+
 int
 ipc__shm_arm(struct ipc__half *h, int dir)
 {
@@ -348,6 +391,8 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 
 	if (dir != h->dir)
 		return 0;
+	if (shm_large(h))
+		shm_shrink(s);
 	if (dir == IPC_SEND && !s->slots && s->ring.held)
 		ipc__shm_publish(h, dir);
 	/* Still asleep: rung if something comes.  If it has been rung this very

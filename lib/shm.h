@@ -29,6 +29,9 @@ struct ipc__shm_map {
 	bool		 owned;		/* the segment is still to be removed,
 					   by us */
 	bool		 passed;	/* an end went to another process */
+	bool		 noted;		/* and that is noted as a holder */
+	uint64_t	 note;		/* for leave(), when the map goes */
+	void		(*leave)(uint64_t note);
 	bool		 sync;		/* on disk before a send returns */
 	_Atomic bool	 mirrored;
 	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the
@@ -42,12 +45,15 @@ struct ipc__shm {
 	struct ipc__shm_map *map;
 	bool		 slots;
 	bool		 lit;		/* our bell is readable, for sure */
+	int64_t		 calm;		/* not shrunk before this (ns) */
+	unsigned	 unquiet;	/* and it was in vain so often */
 
 	/* Opened: see shmopen.c. */
 	bool		 opened;
 	bool		 endless;	/* it does not matter who sends */
 	bool		 late;		/* its sender was gone before we came */
 	bool		 gone;		/* its sender is gone */
+	bool		 bye;		/* and had closed it */
 };
 
 /* A map with nothing in it yet; ipc__shm_unref() frees it, and closes what it
@@ -74,6 +80,8 @@ int	ipc__shm_map_segment(struct ipc__shm_map *map);
 int	ipc__shm_populate(void *owner, size_t offset, size_t size);
 int	ipc__shm_mirror(void *owner);
 bool	ipc__shm_registered(void *owner);
+int	ipc__shm_barrier(void *owner);
+int	ipc__shm_release_memory(void *owner, size_t offset, size_t size);
 
 /* Both ends of a link over a formatted map, which is consumed. */
 int	ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
@@ -97,6 +105,7 @@ void	ipc__shm_publish(struct ipc__half *h, int dir);
 int	ipc__shm_watch(const struct ipc__half *h, int dir,
 	    struct pollfd *fds);
 int	ipc__shm_arm(struct ipc__half *h, int dir);
+int64_t	ipc__shm_calm(const struct ipc__half *h);
 void	ipc__shm_stretch(struct ipc__half *h, size_t more);
 void	ipc__shm_close(struct ipc__half *h, bool clean);
 /* shmopen.c: an opened end says goodbye. */

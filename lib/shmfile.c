@@ -95,9 +95,12 @@ file_failed(const char *path)
 	int code = errno;
 
 	if (code == ENXIO && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		return ipc__fail(EPROTOTYPE, "%s: this is a socket: a meeting "
-		    "point is for ipc_connect", path);
-	return ipc__fail(code, "%s: open: %s", path, strerror(code));
+		return ipc__fail(EPROTOTYPE, "this is a socket: a meeting "
+		    "point is for ipc_connect");
+	if (code == ENOENT)
+		return ipc__fail(ENOENT, "there is no ring of this name");
+	errno = code;
+	return ipc__fail_sys("open");
 }
 
 /* Makes a whole ring and gives it its name; -EEXIST if that is taken. */
@@ -118,8 +121,7 @@ file_make(const struct ipc__address *a, const char *path)
 		goto out;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", map->mem);
 	if (linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
-		rc = errno == EEXIST ? -EEXIST :
-		    ipc__fail(errno, "%s: linkat: %s", path, strerror(errno));
+		rc = errno == EEXIST ? -EEXIST : ipc__fail_sys("linkat");
 out:
 	ipc__shm_unref(map);
 	return rc;
@@ -127,8 +129,7 @@ out:
 
 /* Is this file a ring?  Looked at before it is mapped. */
 static int
-file_check(int fd, const char *path, struct stat *st,
-    struct ipc__shm_map *map)
+file_check(int fd, struct stat *st, struct ipc__shm_map *map)
 {
 	struct ipc__ring_head head;
 	ssize_t n;
@@ -136,14 +137,14 @@ file_check(int fd, const char *path, struct stat *st,
 	if (fstat(fd, st) < 0)
 		return ipc__fail_sys("fstat");
 	if (!S_ISREG(st->st_mode))
-		return ipc__fail(EPROTOTYPE, "%s: is no ring but another kind "
-		    "of file", path);
+		return ipc__fail(EPROTOTYPE, "this is no ring but another kind "
+		    "of file");
 	n = pread(fd, &head, sizeof head, 0);
 	if (n < 0)
 		return ipc__fail_sys("pread");
 	if (n < (ssize_t)sizeof head)
-		return ipc__fail(EBADMSG, "%s: is cut short: %zd bytes are no "
-		    "ring", path, n);
+		return ipc__fail(EBADMSG, "it is cut short: %zd bytes are no "
+		    "ring", n);
 	return ipc__shm_measure(map, &head, (size_t)st->st_size);
 }
 
@@ -160,7 +161,7 @@ file_map(struct ipc__half *h, const struct ipc__address *a, const char *path,
 		return -ENOMEM;
 	}
 	map->mem = fd;
-	rc = file_check(fd, path, &st, map);
+	rc = file_check(fd, &st, map);
 	if (rc == 0)
 		rc = ipc__shm_map_file(map);
 	if (rc < 0) {
@@ -189,12 +190,12 @@ file_open(const struct ipc__address *a, const char *path, int flags)
 		}
 		rc = file_make(a, path);
 		if (rc == -EEXIST && flags & IPC_EXCLUSIVE)
-			return ipc__fail(EEXIST, "%s: is there already", path);
+			return ipc__fail(EEXIST, "it is there already");
 		if (rc < 0 && rc != -EEXIST)
 			return rc;
 		flags &= ~IPC_EXCLUSIVE;
 	}
-	return ipc__fail(EBUSY, "%s: is made and removed all the time", path);
+	return ipc__fail(EBUSY, "it is made and removed all the time");
 }
 
 int
@@ -251,7 +252,7 @@ ipc__shm_unlink_file(const char *path)
 		rc = file_failed(path);
 		goto out;
 	}
-	rc = file_check(fd, path, &st, &found);
+	rc = file_check(fd, &st, &found);
 	close(fd);
 	/* A ring that is broken may go; what never was one stays. */
 	if (rc == -EPROTOTYPE || rc == -EPROTO)

@@ -59,6 +59,8 @@ ipc__shm_unref(struct ipc__shm_map *map)
 	shm_close_fd(map->mem);
 	shm_close_fd(map->bell[0]);
 	shm_close_fd(map->bell[1]);
+	if (map->leave)
+		map->leave(map->note);
 	free(map);
 	errno = saved;
 }
@@ -133,6 +135,22 @@ ipc__shm_registered(void *owner)
 	return ipc__barrier_register();
 }
 
+int
+ipc__shm_barrier(void *owner)
+{
+	(void)owner;
+	return ipc__barrier();
+}
+
+/* Of files and segments alike; both sides' mappings lose them. */
+int
+ipc__shm_release_memory(void *owner, size_t offset, size_t size)
+{
+	struct ipc__shm_map *map = owner;
+
+	return madvise(map->base + offset, size, MADV_REMOVE) < 0 ? -errno : 0;
+}
+
 /*
  * Mapping
  */
@@ -172,6 +190,9 @@ shm_map_fd(struct ipc__shm_map *map)
 
 	if (p == MAP_FAILED)
 		return ipc__fail_sys("mmap");
+	/* Of a file on a disk the first touch would read all of it ahead: only
+	 * what is used is to take memory. */
+	(void)madvise(p, map->span, MADV_RANDOM);
 	map->base = p;
 	return 0;
 }

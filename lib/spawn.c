@@ -294,8 +294,8 @@ make_ends(struct ipc_channel *ends[2], const char *address, int flags)
 
 	if (flags & IPC_STDIO && text == NULL)
 		return ipc__fail(ENOMEM, "no memory for an address");
-	rc = ipc_pair(ends, text ? text : address,
-	    flags & (IPC_DUPLEX | IPC_HALF_DUPLEX));
+	rc = ipc__pair(ends, text ? text : address,
+	    flags & (IPC_DUPLEX | IPC_HALF_DUPLEX), true);
 	free(text);
 	if (rc == 0 && (flags & IPC_DUPLEX) == IPC_SEND) {
 		swap = ends[0];
@@ -342,6 +342,8 @@ ipc_spawn(struct ipc_channel **ch, pid_t *child, const char *address,
 		drop_ends(ends);
 		return rc;
 	}
+	ipc__be_passed(ends[0]->in.half, pid);
+	ipc__be_passed(ends[0]->out.half, pid);
 	if (ends[1]->in.half != NULL)
 		ipc__be_given(ends[1]->in.half);
 	if (ends[1]->out.half != NULL && ends[1]->out.half !=

@@ -280,6 +280,12 @@ lock_name(enum ipc__sysv kind, const char *name, char *text, size_t size)
 	snprintf(text, size, "sysv %s-%s", ipc__sysnote_kinds[kind], name);
 }
 
+void
+ipc__sysname_of_key(key_t key, char name[IPC__SYSNAME_KEY_MAX])
+{
+	snprintf(name, IPC__SYSNAME_KEY_MAX, "0x%" PRIx32, (uint32_t)key);
+}
+
 int
 ipc__sysname_lock(enum ipc__sysv kind, const char *name)
 {
@@ -441,24 +447,42 @@ drop_if_same(int dir, const char *file, const struct ipc__sysnote_file *e,
 {
 	const struct ipc__sysnote_file *wanted = user;
 
-	if (e->private && e->kind == wanted->kind && e->id == wanted->id)
+	if (e->private && !e->keyed && e->kind == wanted->kind &&
+	    e->id == wanted->id && (wanted->pid == 0 || e->pid == wanted->pid))
 		unlinkat(dir, file, 0);
 	return 0;
+}
+
+/* pid 0: all of them. */
+static void
+drop_notes(enum ipc__sysv kind, int id, pid_t pid)
+{
+	struct ipc__sysnote_file wanted = { .kind = (int)kind, .id = id,
+	    .pid = pid };
+	char path[IPC__PATH_MAX];
+	struct ipc__error before;
+	int dir, rc, i;
+
+	ipc__error_keep(&before);
+	/* Twice: a failure that passes leaves nothing behind. */
+	for (i = 0, rc = -1; rc < 0 && i < 2; i++) {
+		rc = dir = ipc__sysname_open(false, path, sizeof path);
+		if (dir < 0)
+			continue;
+		rc = ipc__sysnote_each(dir, drop_if_same, &wanted);
+		ipc__sysname_close(dir, path);
+	}
+	ipc__error_restore(&before);
 }
 
 void
 ipc__sysname_drop(enum ipc__sysv kind, int id)
 {
-	struct ipc__sysnote_file wanted = { .kind = (int)kind, .id = id };
-	char path[IPC__PATH_MAX];
-	struct ipc__error before;
-	int dir;
+	drop_notes(kind, id, 0);
+}
 
-	ipc__error_keep(&before);
-	dir = ipc__sysname_open(false, path, sizeof path);
-	if (dir >= 0) {
-		ipc__sysnote_each(dir, drop_if_same, &wanted);
-		ipc__sysname_close(dir, path);
-	}
-	ipc__error_restore(&before);
+void
+ipc__sysname_leave(enum ipc__sysv kind, int id)
+{
+	drop_notes(kind, id, getpid());
 }

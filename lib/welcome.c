@@ -11,6 +11,10 @@
 #include "backends.h"
 #include "listen.h"
 
+/* What a client may make of our capacity where the address leaves it open. */
+#define CLIENT_CAPACITY		(UINT64_C(4) << 20)
+#define CLIENT_CAPACITY_MIN	4096u
+
 void
 ipc__client_free(struct ipc__client *c, bool clean)
 {
@@ -80,6 +84,15 @@ welcome(const struct ipc_listener *l, const struct ipc_peer *peer)
 	    allowed(&o->allow_gid, peer->gid));
 }
 
+/* What a client may ask for is memory of ours as well. */
+static uint64_t
+asked_capacity(uint64_t asked)
+{
+	if (asked != 0 && asked < CLIENT_CAPACITY_MIN)
+		return CLIENT_CAPACITY_MIN;
+	return asked > CLIENT_CAPACITY ? CLIENT_CAPACITY : asked;
+}
+
 /* 0, or the errno of a refusal. */
 static int
 agree(const struct ipc_listener *l, struct ipc__client *c,
@@ -103,7 +116,7 @@ agree(const struct ipc_listener *l, struct ipc__client *c,
 	a->max_message = (uint32_t)l->address.opt.max_message;
 	if (hello->max_message < a->max_message)
 		a->max_message = hello->max_message;
-	a->capacity = hello->capacity;
+	a->capacity = asked_capacity(hello->capacity);
 	return 0;
 }
 

@@ -255,6 +255,72 @@ START_TEST(job_queue_gives_each_job_to_one_worker)
 }
 END_TEST
 
+/* How a shell counts words. */
+#define SHELL_COUNT "tr -cs A-Za-z '\\n' <$dir/text | tr A-Z a-z | " \
+	"grep . | LC_ALL=C sort | uniq -c"
+
+/* A real text that every source tree has, and more of it than one part. */
+START_TEST(wordcount_counts_as_the_shell_does)
+{
+	struct program p;
+
+	program_run(&p, 0, NULL, "cat $SRCDIR/lib/*.c $SRCDIR/lib/*/*.c "
+	    "$SRCDIR/man/* >$dir/text && " SHELL_COUNT " >$dir/want "
+	    "&& for n in 1 3; do $examples/wordcount $dir/text $n >$dir/got && "
+	    "cmp $dir/want $dir/got || exit 1; done; "
+	    "echo 'a b A' >$dir/text; $examples/wordcount $dir/text; "
+	    ": >$dir/text; $examples/wordcount $dir/text");
+	assert_text(&p, "      2 a\n      1 b\n");
+	program_free(&p);
+}
+END_TEST
+
+static const char *const threads[] = {
+	"inproc:", "memfd:", "unix:", "pipe:", "sysvmq:", "local:"
+};
+#define THREADS	((int)(sizeof threads / sizeof threads[0]))
+
+START_TEST(threads_are_processes_by_another_address)
+{
+	struct program p;
+	char command[64];
+
+	snprintf(command, sizeof command, "$examples/threads %s 100",
+	    threads[_i]);
+	program_run(&p, 0, NULL, command);
+	assert_text(&p, "9592 primes below 100000\n");
+	program_free(&p);
+}
+END_TEST
+
+/* One client for each way in; each hears of the others, whatever they use. */
+START_TEST(chat_is_one_for_all_ways_in)
+{
+	struct program daemon, clients;
+
+	program_start(&daemon, NULL, "exec $examples/chat_daemon unix:$dir/u "
+	    "tcp://127.0.0.1:0 'sysvmq:x?at='$dir/q >$dir/addresses");
+	await_file(in_dir("addresses"));
+	program_run(&clients, 0, NULL, "cd $dir && mkfifo a b c; "
+	    "await() { until grep -q \"$1\" $2; do sleep .01; done; }; "
+	    "await q addresses; i=1; for n in a b c; do "
+	    "$examples/chat_client \"$(sed -n ${i}p addresses)\" $n "
+	    "<$n >$n.out & i=$((i + 1)); done; exec 3>a 4>b 5>c; "
+	    "for n in a b c; do await '3 are' $n.out; done; "
+	    "echo hello >&3; await 'a: hello' b.out; await 'a: hello' c.out; "
+	    "echo hi >&5; await 'c: hi' a.out; await 'c: hi' b.out; "
+	    "exec 3>&-; await '2 are' b.out; await '2 are' c.out; "
+	    "exec 4>&- 5>&-; wait; cat a.out; tail -n 4 b.out");
+	ck_assert_msg(strstr(clients.text, "* 3 are here\nc: hi\n") != NULL &&
+	    strstr(clients.text, "* 3 are here\na: hello\nc: hi\n"
+	    "* 2 are here\n") != NULL, "it printed '%s'", clients.text);
+	program_free(&clients);
+	kill(daemon.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&daemon), 128 + SIGKILL);
+	program_free(&daemon);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -272,5 +338,9 @@ main(void)
 	tcase_add_test(tc, latest_values_are_always_the_newest);
 	tcase_add_loop_test(tc, job_queue_gives_each_job_to_one_worker, 0,
 	    QUEUES);
+	tcase_add_test(tc, wordcount_counts_as_the_shell_does);
+	tcase_add_loop_test(tc, threads_are_processes_by_another_address, 0,
+	    THREADS);
+	tcase_add_test(tc, chat_is_one_for_all_ways_in);
 	return program_run_all(s);
 }

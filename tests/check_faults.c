@@ -211,17 +211,12 @@ spawn_child(void)
 
 	if (rc < 0)
 		return rc;
-	/* KNOWN GAP: a segment whose child lives and has not taken it when its
-	 * parent closes is kept for that child, and removed only after the
-	 * parent's end.  With the child gone first nothing may be left. */
-	if (strcmp(here.scheme, "sysvshm") == 0 ||
-	    strcmp(here.scheme, "shm") == 0) {
-		waitpid(pid, &status, 0);
-		ipc_close(ch);
-		return 0;
-	}
 	ipc_close(ch);
 	waitpid(pid, &status, 0);
+	/* A segment that the child has not taken is kept for it, whoever has
+	 * closed; with the child gone it is swept.  The gc may fail as well. */
+	while (ipc_gc(NULL, NULL) < 0)
+		;
 	return 0;
 }
 

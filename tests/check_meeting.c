@@ -372,6 +372,31 @@ START_TEST(the_wrong_call_for_a_name_says_which_is_right)
 }
 END_TEST
 
+/* The same where names are no paths. */
+START_TEST(a_named_object_is_no_meeting_point)
+{
+	struct ipc_channel *ch, *opened;
+	char text[256];
+
+	begin(_i);
+	if (!(here.mech->ways & OPEN) || scheme_has_paths(here.scheme) ||
+	    strcmp(here.scheme, "udp") == 0)
+		return;
+	snprintf(text, sizeof text, "%s:%sipc-check-proto-%d", here.scheme,
+	    strncmp(here.scheme, "posix", 5) == 0 ? "/" : "", (int)getpid());
+	expect(-ENOENT, ipc_connect(&ch, text, 0, SOON));
+	expect(-ENOENT, ipc_open(&opened, text, IPC_RECV));
+	expect_true(strstr(strstr(ipc_errmsg(), "ipc-check-proto") + 1,
+	    "ipc-check-proto") == NULL);
+	expect(0, ipc_open(&opened, text, IPC_RECV | IPC_CREATE));
+	expect(-EPROTOTYPE, ipc_connect(&ch, text, 0, SOON));
+	expect_true(strstr(ipc_errmsg(), "ipc_open") != NULL);
+	expect(0, ipc_close(opened));
+	expect(0, ipc_unlink(text));
+	expect(-ENOENT, ipc_connect(&ch, text, 0, SOON));
+}
+END_TEST
+
 START_TEST(bad_addresses_are_refused_with_a_text)
 {
 	static const char *const bad[] = { "", ":", "nosuch:x", "/just/path",
@@ -443,6 +468,7 @@ main(void)
 	    IPC_CAP_NETWORK);
 	tc = tcase_open("kinds", 30);
 	for_each_case(tc, an_abstract_name_needs_no_file, SESSION, FORKS);
+	for_each_case(tc, a_named_object_is_no_meeting_point, SESSION, FORKS);
 	for_each_case(tc, the_wrong_call_for_a_name_says_which_is_right,
 	    SESSION, FORKS);
 	tcase_add_test(tc, schemes_have_names_of_their_own);

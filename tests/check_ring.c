@@ -28,6 +28,9 @@ struct bench {
 	struct ipc__ring send, recv;
 	bool		 poor;		/* there is no more */
 	bool		 mirrors;	/* can be mapped twice */
+	bool		 lively;	/* one side acts while the other does */
+	bool		 shrinking, putting;
+	uint64_t	 released;	/* bytes */
 	uint64_t	 in, out;	/* messages */
 };
 
@@ -73,10 +76,46 @@ bench_registered(void *owner)
 	return false;
 }
 
+static int put(struct bench *b, unsigned flags);
+
+/* The sender does not stand still while the receiver shrinks the ring. */
+static void
+bench_meanwhile(struct bench *b)
+{
+	if (b->lively && !b->putting && dice(3) == 0)
+		for (uint64_t i = dice(20); i > 0; i--)
+			if (put(b, dice(3) ? 0 : IPC__HOLD) < 0)
+				break;
+}
+
+static int
+bench_barrier(void *owner)
+{
+	bench_meanwhile(owner);
+	return 0;
+}
+
+/* Worse than the kernel, which only wipes; but a word must not look like one of
+ * a lap, which zero does not. */
+static int
+bench_release(void *owner, size_t offset, size_t size)
+{
+	struct bench *b = owner;
+
+	ck_assert_uint_le(offset + size, b->bytes);
+	bench_meanwhile(b);
+	memset(b->base + offset, (int)(dice(4) << 6 | (33 + dice(31))), size);
+	b->released += size;
+	bench_meanwhile(b);
+	return 0;
+}
+
 static const struct ipc__ring_ops bench_ops = {
 	.populate = bench_populate,
 	.mirror = bench_mirror,
-	.registered = bench_registered
+	.registered = bench_registered,
+	.barrier = bench_barrier,
+	.release = bench_release
 };
 
 static int
@@ -147,6 +186,22 @@ fill(unsigned char *p, size_t size, uint64_t n)
 		p[i] = (unsigned char)(n * 31 + i * 7);
 }
 
+static int
+shrink(struct bench *b)
+{
+	int rc;
+
+	if (b->shrinking)
+		return -EAGAIN;
+	/* Here a fence is a barrier, as there is one thread. */
+	atomic_store(&b->send.own->reg, htole32(1));
+	b->shrinking = true;
+	rc = ipc__ring_shrink(&b->recv);
+	b->shrinking = false;
+	ck_assert(rc == 0 || rc == -EAGAIN);
+	return rc;
+}
+
 /* Sends the next message, one way or the other. */
 static int
 put(struct bench *b, unsigned flags)
@@ -162,6 +217,10 @@ put(struct bench *b, unsigned flags)
 		    dice(b->send.record - size + 1) / 64);
 		if (rc < 0)
 			return (int)rc;
+		b->putting = true;
+		if (b->lively && dice(8) == 0)
+			shrink(b);
+		b->putting = false;
 		fill(data, size, b->in);
 		rc = ipc__ring_commit(&b->send, size, flags);
 		ck_assert_int_eq(rc, 0);
@@ -233,6 +292,67 @@ START_TEST(what_goes_in_comes_out)
 		;
 	ck_assert_uint_eq(b.in, b.out);
 	ck_assert_uint_gt(b.in, 800);
+	bench_close(&b);
+}
+END_TEST
+
+/* Whatever both do, a receiver that finds nothing can shrink the ring. */
+START_TEST(a_ring_that_shrinks_loses_nothing)
+{
+	struct bench b;
+	uint64_t capacity = capacities[(size_t)_i % CAPACITIES];
+	uint64_t turns, most = capacity == 0 ? 300 : 1500, shrunk = 0;
+	unsigned i;
+
+	seed = 0x7654321 + (uint64_t)_i;
+	bench_open(&b, capacity);
+	b.lively = true;
+	for (turns = 0; turns < most; turns++) {
+		/* Long stretches of a ring that stays small. */
+		for (i = (unsigned)dice(turns % 100 < 40 ? 3 : 60); i > 0; i--)
+			if (put(&b, dice(3) ? 0 : IPC__HOLD) < 0)
+				break;
+		if (dice(8))
+			ipc__ring_publish(&b.send);
+		if (dice(20) == 0)
+			ipc__ring_ready(&b.send);
+		for (i = (unsigned)dice(120); i > 0; i--)
+			if (!get(&b, dice(3) ? 0 : IPC__HOLD))
+				break;
+		ipc__ring_free(&b.recv);
+		if (ipc__ring_large(&b.recv) && dice(2))
+			shrunk += shrink(&b) == 0;
+	}
+	ipc__ring_publish(&b.send);
+	while (get(&b, 0))
+		;
+	ck_assert_uint_eq(b.in, b.out);
+	ck_assert_uint_gt(b.in, most);
+	ck_assert_uint_gt(shrunk, most / 60);
+	ck_assert_uint_gt(b.released, 0);
+	bench_close(&b);
+}
+END_TEST
+
+/* It waits for the receiver to be done, and is not kept waiting then. */
+START_TEST(a_sender_does_not_grow_meanwhile)
+{
+	struct bench b;
+	void *data;
+
+	bench_open(&b, 0);
+	atomic_store(&b.recv.own->gate, htole32(1));
+	ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, 9000), -EAGAIN);
+	ck_assert(!ipc__ring_ready(&b.send));
+	ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, 1000), 0);
+	ck_assert_int_eq(ipc__ring_commit(&b.send, 1000, 0), 0);
+	ck_assert(!ipc__ring_ready(&b.send));
+	atomic_store(&b.recv.own->gate, htole32(2));
+	ck_assert(ipc__ring_ready(&b.send));
+	ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, 9000), 0);
+	/* A reservation keeps the ring, as it may be filled any moment. */
+	ck_assert(ipc__ring_large(&b.recv));
+	ck_assert_int_eq(ipc__ring_shrink(&b.recv), -EAGAIN);
 	bench_close(&b);
 }
 END_TEST
@@ -529,6 +649,8 @@ main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, what_goes_in_comes_out, 0, 10);
+	tcase_add_loop_test(tc, a_ring_that_shrinks_loses_nothing, 0, 15);
+	tcase_add_test(tc, a_sender_does_not_grow_meanwhile);
 	tcase_add_loop_test(tc, a_successor_goes_on, 0, 10);
 	tcase_add_loop_test(tc, a_ring_grows_to_its_capacity, 0, 4);
 	tcase_add_test(tc, a_ring_that_can_not_grow_goes_on_small);

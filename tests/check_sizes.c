@@ -183,6 +183,28 @@ START_TEST(sides_of_different_capacity_understand_each_other)
 }
 END_TEST
 
+/* A client's wish is memory of the listener's, too. */
+START_TEST(a_client_gets_no_more_capacity_than_is_sane)
+{
+	struct ipc_info info = { .struct_size = sizeof info };
+	struct ipc_listener *l;
+	struct ipc_channel *ch[2];
+	char text[8192];
+
+	begin(_i);
+	if (strcmp(here.scheme, "inproc") == 0)
+		return;		/* it is one process's memory */
+	listen_here(&l, text, sizeof text, "", 0);
+	strlcat(text, "?capacity=1G", sizeof text);
+	meet_at(ch, l, text, 0);
+	expect(0, ipc_info(ch[1], &info));
+	expect_true(info.capacity <= 16 * MIB);
+	carry(ch[0], ch[1], 1000);
+	close_ends(ch);
+	expect(0, ipc_listener_close(l));
+}
+END_TEST
+
 START_TEST(too_small_a_buffer_loses_nothing)
 {
 	struct ipc_channel *ch[2];
@@ -308,6 +330,8 @@ main(void)
 	for_each_case(tc, max_message_is_kept_to_the_byte, TALKS, 0);
 	for_each_case(tc, the_smaller_max_message_of_both_sides_holds,
 	    SESSION, 0);
+	for_each_case(tc, a_client_gets_no_more_capacity_than_is_sane,
+	    SESSION, IPC_CAP_RELIABLE | IPC_CAP_LARGE);
 	for_each_case(tc, sides_of_different_capacity_understand_each_other,
 	    SESSION, IPC_CAP_RELIABLE | IPC_CAP_LARGE);
 	tc = tcase_open("buffers", 20);

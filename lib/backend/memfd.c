@@ -120,6 +120,7 @@ const struct ipc_backend ipc__backend_memfd = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.calm = ipc__shm_calm,
 	.stretch = ipc__shm_stretch,
 	.close = ipc__shm_close
 };

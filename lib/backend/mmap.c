@@ -5,25 +5,57 @@
  * outlives the machine's as well.
  */
 
+#include <sys/vfs.h>
+
 #include <errno.h>
+
+#include <linux/magic.h>
 
 #include "error.h"
 #include "name.h"
 #include "shmopen.h"
+
+#define MEMORY	"/dev/shm"
+
+static bool
+in_memory(const char *dir)
+{
+	struct statfs fs;
+
+	return statfs(dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
+/* A file without a name ends with its users, so it gains nothing from a disk,
+ * where making it takes a hundred times as long; unless what is sent is to be
+ * written there. */
+static int
+mmap_pair_nameless(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__address *address)
+{
+	struct ipc__error before;
+	char dir[IPC__PATH_MAX];
+	int rc = ipc__runtime_dir(dir, sizeof dir);
+
+	if (rc < 0)
+		return rc;
+	if (!address->opt.sync && !in_memory(dir) && in_memory(MEMORY)) {
+		ipc__error_keep(&before);
+		if (ipc__shm_pair_file(a, b, address, MEMORY,
+		    IPC__SHM_DIRECTORY) == 0)
+			return 0;
+		ipc__error_restore(&before);
+	}
+	return ipc__shm_pair_file(a, b, address, dir, IPC__SHM_DIRECTORY);
+}
 
 /* The name says where the file is made; it never gets that name. */
 static int
 mmap_pair(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__address *address)
 {
-	char dir[IPC__PATH_MAX];
-	int rc;
-
-	if (address->name[0] != '\0')
-		return ipc__shm_pair_file(a, b, address, address->name, 0);
-	rc = ipc__runtime_dir(dir, sizeof dir);
-	return rc < 0 ? rc : ipc__shm_pair_file(a, b, address, dir,
-	    IPC__SHM_DIRECTORY);
+	return address->name[0] == '\0' ?
+	    mmap_pair_nameless(a, b, address) :
+	    ipc__shm_pair_file(a, b, address, address->name, 0);
 }
 
 static int
@@ -99,6 +131,8 @@ const struct ipc_backend ipc__backend_mmap = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.over = ipc__shm_hung_up,
+	.calm = ipc__shm_calm,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,
 	.ends_with = ipc__shm_ends_with,

@@ -305,6 +305,21 @@ posixmq_unlink(const struct ipc__address *a)
 	return rc;
 }
 
+static bool
+posixmq_exists(const struct ipc__address *a)
+{
+	char name[IPC__NAME_MAX + 2];
+	int fd;
+
+	if (full_name(a, name, sizeof name) < 0)
+		return false;
+	fd = mq_open(name, O_RDONLY | OPEN_FLAGS);
+	if (fd == -1)
+		return errno == EACCES;
+	mq_close(fd);
+	return true;
+}
+
 /*
  * Halves from elsewhere
  */
@@ -489,6 +504,7 @@ const struct ipc_backend ipc__backend_posixmq = {
 	.pair = posixmq_pair,
 	.open = posixmq_open,
 	.unlink = posixmq_unlink,
+	.exists = posixmq_exists,
 	.take = posixmq_take,
 	.send = posixmq_send,
 	.recv = posixmq_recv,

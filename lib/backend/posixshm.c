@@ -7,6 +7,8 @@
  * other side.
  */
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,6 +64,16 @@ posixshm_unlink(const struct ipc__address *a)
 	return rc < 0 ? rc : ipc__shm_unlink_file(path);
 }
 
+static bool
+posixshm_exists(const struct ipc__address *a)
+{
+	char path[sizeof DIRECTORY + 1 + IPC__NAME_MAX];
+	struct stat st;
+
+	return posixshm_path(a, path, sizeof path) == 0 &&
+	    lstat(path, &st) == 0;
+}
+
 static int
 posixshm_check(int fd)
 {
@@ -100,6 +112,7 @@ const struct ipc_backend ipc__backend_posixshm = {
 	.pair = posixshm_pair,
 	.open = posixshm_open,
 	.unlink = posixshm_unlink,
+	.exists = posixshm_exists,
 	.give = ipc__shm_give,
 	.take = posixshm_take,
 	.send = ipc__shm_send,
@@ -110,6 +123,8 @@ const struct ipc_backend ipc__backend_posixshm = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.over = ipc__shm_hung_up,
+	.calm = ipc__shm_calm,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,
 	.ends_with = ipc__shm_ends_with,

@@ -4,268 +4,26 @@
  * anybody and has its memory from the start, so it holds against a hostile
  * other side.  Its number is all that another process needs.
  *
- * A private one is noted in the runtime directory before it is used, and marked
- * for removal as soon as both sides have it attached: from then on it lives as
- * long as somebody has it, and nothing stays behind.  Who takes it does that,
- * or its maker, where the taker may not.  A ticket could tell of anybody's
- * segment, so it also says a secret that is in the memory of private ones: who
- * knows that may attach the segment, and marking one that is attached harms
- * nobody.  A named one is noted in the runtime directory, where its bells lie
- * too.
+ * Here are those that have a name or a key: a named one is noted in the runtime
+ * directory, where its bells lie too.  What is private to a pair or a session is
+ * in sysvshm_pair.c.
  */
 
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
 #include <errno.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "error.h"
 #include "name.h"
 #include "shmopen.h"
 #include "sysname.h"
+#include "sysvshm.h"
 
 #define TRIES	100
-#define SECRET	56u
-
-static int
-sysvshm_fail(size_t size)
-{
-	switch (errno) {
-	case EINVAL:
-		return ipc__fail(EINVAL, "shmget: a segment of %zu bytes "
-		    "exceeds a limit of this machine (kernel.shmmax)", size);
-	case ENOSPC:
-		return ipc__fail(ENOSPC, "shmget: no segment is left "
-		    "(kernel.shmmni, kernel.shmall)");
-	default:
-		return ipc__fail_sys("shmget");
-	}
-}
-
-/* Makes a whole ring under a key: IPC_PRIVATE, or one that must not exist. */
-static int
-sysvshm_make(struct ipc__shm_map *map, key_t key, const struct ipc__address *a)
-{
-	ipc__shm_size(map, &a->opt);
-	map->id = shmget(key, map->bytes, IPC_CREAT | IPC_EXCL |
-	    (int)(a->opt.mode & 0777));
-	if (map->id < 0)
-		return errno == EEXIST ? -EEXIST : sysvshm_fail(map->bytes);
-	return ipc__shm_make_segment(map);
-}
-
-/* The same under a key that is noted before there is a segment, until somebody
- * has noted its number: so it is found wherever its maker is killed. */
-static int
-sysvshm_make_noted(struct ipc__shm_map *map, key_t *key,
-    const struct ipc__address *a)
-{
-	int i, rc = -EEXIST;
-
-	for (i = 0; i < TRIES && rc == -EEXIST; i++) {
-		do
-			*key = (key_t)arc4random();
-		while (*key == IPC_PRIVATE);
-		rc = ipc__sysname_intend(IPC__SYSV_SHM, *key);
-		if (rc < 0)
-			continue;
-		rc = sysvshm_make(map, *key, a);
-		if (rc == -EEXIST)
-			ipc__sysname_intended(IPC__SYSV_SHM, *key);
-	}
-	return rc == -EEXIST ? ipc__fail(EEXIST, "shmget: all keys are "
-	    "taken") : rc;
-}
-
-/* Removes a private segment; who has it attached keeps it. */
-static void
-sysvshm_remove(struct ipc__shm_map *map)
-{
-	map->owned = false;
-	if (map->id < 0)
-		return;
-	shmctl(map->id, IPC_RMID, NULL);
-	ipc__sysname_drop(IPC__SYSV_SHM, map->id);
-}
-
-/* Has the other side attached it?  It says so; relaxed, as nothing else is read
- * because of it. */
-static bool
-sysvshm_taken(struct ipc__half *h)
-{
-	return atomic_load_explicit(
-	    &IPC__STATE(h, struct ipc__shm)->ring.other->life,
-	    memory_order_relaxed) != 0;
-}
-
-/* The secret lies at the end of the first line, of rings and of slots. */
-static uint64_t *
-sysvshm_secret(struct ipc__shm_map *map)
-{
-	return (uint64_t *)(void *)(map->base + SECRET);
-}
-
-/*
- * What dead processes left: swept by the next one that makes a segment, at most
- * once a second.
- */
-
-static int
-sysvshm_of_key(int kind, key_t key)
-{
-	int id = kind == IPC__SYSV_SHM ? shmget(key, 0, 0) : INT_MAX;
-
-	return id < 0 && errno != ENOENT ? INT_MAX : id;
-}
-
-static bool
-sysvshm_gone(int kind, int id)
-{
-	struct shmid_ds ds;
-
-	return kind == IPC__SYSV_SHM && shmctl(id, IPC_STAT, &ds) < 0 &&
-	    (errno == EINVAL || errno == EIDRM);
-}
-
-static bool
-sysvshm_swept(int kind, int id)
-{
-	return kind == IPC__SYSV_SHM &&
-	    (shmctl(id, IPC_RMID, NULL) == 0 || sysvshm_gone(kind, id));
-}
-
-static void
-sysvshm_sweep(void)
-{
-	static const struct ipc__sysname_sweeper by = {
-		.find = sysvshm_of_key, .gone = sysvshm_gone,
-		.remove = sysvshm_swept
-	};
-	/* Only a hint: two threads that sweep at once do no harm. */
-	static _Atomic int64_t due;
-	struct ipc__error before;
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	if (ts.tv_sec < atomic_load_explicit(&due, memory_order_relaxed))
-		return;
-	atomic_store_explicit(&due, ts.tv_sec + 1, memory_order_relaxed);
-	ipc__error_keep(&before);
-	ipc__sysname_sweep(&by);
-	ipc__error_restore(&before);
-}
-
-static int
-sysvshm_pair(struct ipc__half *a, struct ipc__half *b,
-    const struct ipc__address *address)
-{
-	struct ipc__shm_map *map = ipc__shm_map_new();
-	int id, rc;
-	key_t key;
-
-	if (!map)
-		return -ENOMEM;
-	sysvshm_sweep();
-	rc = sysvshm_make_noted(map, &key, address);
-	if (rc == 0) {
-		arc4random_buf(sysvshm_secret(map), sizeof(uint64_t));
-		*sysvshm_secret(map) |= 1;
-		rc = ipc__sysname_hold(IPC__SYSV_SHM, map->id, 0);
-	}
-	if (rc < 0)
-		sysvshm_remove(map);
-	ipc__sysname_intended(IPC__SYSV_SHM, key);
-	if (rc < 0) {
-		ipc__shm_unref(map);
-		return rc;
-	}
-	map->owned = true;
-	id = map->id;
-	rc = ipc__shm_pair(a, b, map);
-	if (rc < 0) {
-		/* The map is gone, the segment is not. */
-		shmctl(id, IPC_RMID, NULL);
-		ipc__sysname_drop(IPC__SYSV_SHM, id);
-	}
-	return rc;
-}
-
-static int
-sysvshm_give(struct ipc__half *h, struct ipc__ticket *t)
-{
-	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
-	int rc;
-
-	if (t->size + sizeof(uint64_t) > IPC__TICKET_BYTES)
-		return ipc__fail(EINVAL, "ticket: full");
-	map->passed = true;
-	memcpy(t->bytes + t->size, sysvshm_secret(map), sizeof(uint64_t));
-	t->size += sizeof(uint64_t);
-	rc = ipc__shm_give(h, t);
-	if (rc < 0)
-		t->size -= sizeof(uint64_t);
-	return rc;
-}
-
-static int
-sysvshm_take(struct ipc__half *h, struct ipc__ticket *t)
-{
-	struct ipc__shm *s = IPC__STATE(h, struct ipc__shm);
-	uint64_t secret, is;
-	int rc;
-
-	if (t->size - t->next < sizeof secret)
-		return ipc__fail(EBADMSG, "ticket: no segment in it");
-	memcpy(&secret, t->bytes + t->next, sizeof secret);
-	t->next += sizeof secret;
-	rc = ipc__shm_take(h, t, NULL);
-	if (rc < 0)
-		return rc;
-	is = *(volatile uint64_t *)sysvshm_secret(s->map);
-	if (is == 0 || is != secret) {
-		ipc__shm_close(h, false);
-		return ipc__fail(EBADMSG, "ticket: of another segment");
-	}
-	atomic_store_explicit(&s->ring.own->life, htole32(1),
-	    memory_order_relaxed);
-	if (shmctl(s->map->id, IPC_RMID, NULL) == 0)
-		ipc__sysname_drop(IPC__SYSV_SHM, s->map->id);
-	return 0;
-}
-
-static void
-sysvshm_close(struct ipc__half *h, bool clean)
-{
-	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
-
-	if (map && map->owned && clean && (!map->passed || h->refused ||
-	    sysvshm_taken(h)))
-		sysvshm_remove(map);
-	ipc__shm_close(h, clean);
-}
-
-/* What was given away is another's to end. */
-static void
-sysvshm_given(struct ipc__half *h)
-{
-	ipc__shm_close(h, false);
-}
-
-static int
-sysvshm_arm(struct ipc__half *h, int dir)
-{
-	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
-
-	if (map->owned && map->passed && sysvshm_taken(h))
-		sysvshm_remove(map);
-	return ipc__shm_arm(h, dir);
-}
 
 /*
  * Named ones
@@ -288,8 +46,7 @@ sysvshm_key(const struct ipc__address *a, key_t *key)
 	n = strtoul(a->name + 2, &end, 16);
 	if (errno != 0 || *end != '\0' || end == a->name + 2 || n == 0 ||
 	    n > UINT32_MAX)
-		return ipc__fail(EINVAL, "%s: a key is 0x1 to 0xffffffff",
-		    a->name);
+		return ipc__fail(EINVAL, "a key is 0x1 to 0xffffffff");
 	*key = (key_t)(uint32_t)n;
 	return 0;
 }
@@ -338,6 +95,17 @@ sysvshm_find(const struct ipc__address *a, key_t key)
 	return found.id;
 }
 
+static bool
+sysvshm_exists(const struct ipc__address *a)
+{
+	key_t key;
+	int rc = sysvshm_key(a, &key);
+
+	if (rc == 0)
+		rc = sysvshm_find(a, key);
+	return rc >= 0 || rc == -EACCES;
+}
+
 /* Noted before it is used; removed if it can not be noted. */
 static int
 sysvshm_create(struct ipc__shm_map *map, const struct ipc__address *a,
@@ -347,8 +115,8 @@ sysvshm_create(struct ipc__shm_map *map, const struct ipc__address *a,
 	bool named = key == 0;
 	int rc;
 
-	rc = named ? sysvshm_make_noted(map, &key, a) :
-	    sysvshm_make(map, key, a);
+	rc = named ? ipc__sysvshm_make_noted(map, &key, a) :
+	    ipc__sysvshm_make(map, key, a);
 	if (rc == 0 && named)
 		rc = ipc__sysname_note(IPC__SYSV_SHM, a->name, map->id);
 	if (rc == 0 && (a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1)) {
@@ -396,15 +164,14 @@ sysvshm_get(struct ipc__shm_map *map, const struct ipc__address *a, key_t key,
 	for (i = 0; i < TRIES; i++) {
 		rc = sysvshm_find(a, key);
 		if (rc >= 0 && flags & IPC_CREATE && flags & IPC_EXCLUSIVE)
-			return ipc__fail(EEXIST, "%s: is there already",
-			    a->name);
+			return ipc__fail(EEXIST, "it is there already");
 		if (rc >= 0) {
 			map->id = rc;
 			return sysvshm_map(map);
 		}
 		if (rc == -ENOENT && !(flags & IPC_CREATE))
-			return ipc__fail(ENOENT, "%s: there is no such "
-			    "segment", a->name);
+			return ipc__fail(ENOENT, "there is no segment of this "
+			    "name");
 		if (rc != -ENOENT)
 			return rc;
 		rc = sysvshm_create(map, a, key);
@@ -412,8 +179,7 @@ sysvshm_get(struct ipc__shm_map *map, const struct ipc__address *a, key_t key,
 			return rc;
 		map->id = -1;
 	}
-	return ipc__fail(EBUSY, "%s: is made and removed all the time",
-	    a->name);
+	return ipc__fail(EBUSY, "it is made and removed all the time");
 }
 
 static int
@@ -467,8 +233,7 @@ sysvshm_unlink(const struct ipc__address *a)
 		return rc;
 	rc = id = sysvshm_find(a, key);
 	if (rc == -ENOENT)
-		rc = ipc__fail(ENOENT, "%s: there is no such segment",
-		    a->name);
+		rc = ipc__fail(ENOENT, "there is no segment of this name");
 	if (rc >= 0)
 		rc = shmctl(id, IPC_RMID, NULL) < 0 ?
 		    ipc__fail_sys("shmctl(IPC_RMID)") : 0;
@@ -503,12 +268,14 @@ const struct ipc_backend ipc__backend_sysvshm = {
 		[IPC_WAY_OPEN] = IPC__SHM_OPEN_KEYS,
 		[IPC_WAY_SESSION] = IPC__SHM_SESSION_KEYS
 	},
-	.pair = sysvshm_pair,
+	.pair = ipc__sysvshm_pair,
 	.open = sysvshm_open,
 	.unlink = sysvshm_unlink,
-	.give = sysvshm_give,
-	.take = sysvshm_take,
-	.given = sysvshm_given,
+	.exists = sysvshm_exists,
+	.give = ipc__sysvshm_give,
+	.take = ipc__sysvshm_take,
+	.passed = ipc__sysvshm_passed,
+	.given = ipc__sysvshm_given,
 	.send = ipc__shm_send,
 	.reserve = ipc__shm_reserve,
 	.commit = ipc__shm_commit,
@@ -516,9 +283,11 @@ const struct ipc_backend ipc__backend_sysvshm = {
 	.release = ipc__shm_release,
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
-	.arm = sysvshm_arm,
+	.arm = ipc__sysvshm_arm,
+	.over = ipc__shm_hung_up,
+	.calm = ipc__shm_calm,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,
 	.ends_with = ipc__shm_ends_with,
-	.close = sysvshm_close
+	.close = ipc__sysvshm_close
 };
