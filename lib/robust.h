@@ -20,7 +20,7 @@ int ipc__robust_init(pthread_mutex_t *, bool recursive, bool pi);
 uint32_t ipc__robust_abi(void);
 
 /* pthread_mutex_clocklock(3) on the monotonic clock, of which the thread
- * sanitizer has to be told. */
+ * sanitizer is told. */
 int ipc__clocklock(pthread_mutex_t *, int64_t deadline);
 
 /* Locks it.  deadline: -1 never, 0 do not wait.  -EOWNERDEAD: it is locked and
