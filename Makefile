@@ -129,8 +129,8 @@ TOOL_SRC := $(wildcard $(S)tools/*.c)
 EXAMPLE_SRC := $(wildcard $(S)examples/*.c)
 TEST_SRC := $(wildcard $(S)tests/check_*.c)
 SUPPORT_SRC := $(filter-out $(TEST_SRC),$(wildcard $(S)tests/*.c))
-BENCH_SRC := $(filter-out %/main.c %/ring.c %/locks.c %/instructions.c \
-	$(S)bench/peer_%,$(wildcard $(S)bench/*.c))
+BENCH_SRC := $(filter-out $(addprefix $(S)bench/,main.c ring.c locks.c \
+	instructions.c peer_%),$(wildcard $(S)bench/*.c))
 PEER_SRC := $(wildcard $(S)bench/peer_*.c $(S)bench/peer_*.cc)
 FUZZ_SRC := $(filter-out $(S)fuzz/main.c,$(wildcard $(S)fuzz/*.c))
 HEADERS := $(wildcard $(S)include/ipc/*.h)

@@ -17,7 +17,7 @@
 #define PAUSE_FIRST	(10 * MS)	/* before a start that follows one in */
 #define PAUSE_DOUBLES	7		/* vain; up to 1.28 s */
 #define LOOK_AGAIN	(1 * MS)	/* at a process without a pidfd */
-#define MOMENT		(50 * MS)	/* for an answer that is on its way */
+#define MOMENT		(500 * MS)	/* for more of an answer */
 #define OLD		(5000 * MS)	/* its death is no failed start */
 
 void
@@ -176,6 +176,7 @@ void
 ipc__worker_end(struct ipc_pool *p, struct ipc__worker *w, int why)
 {
 	w->why = why;
+	w->why_serial = w->serial;
 	p->stats.killed++;
 	ipc__worker_kill(w);
 	ipc__worker_until(p, w, -1);
@@ -185,11 +186,15 @@ ipc__worker_end(struct ipc_pool *p, struct ipc__worker *w, int why)
 		ipc__worker_gone(p, w);
 }
 
-/* What it was at, if it can have begun it. */
+/* What it was at, if it can have begun it.  One that we have killed may have
+ * answered at the last moment, and what it was at then is none of it. */
 static struct ipc__task *
 culprit(const struct ipc__worker *w)
 {
 	if (w->count == 0 || (w->begun && w->count == 1))
+		return NULL;
+	if (w->why != 0 && (w->why != -ETIMEDOUT ||
+	    w->why_serial != w->serial))
 		return NULL;
 	return w->given[w->first];
 }
@@ -199,9 +204,9 @@ blame(struct ipc_pool *p, struct ipc__task *t, int why, int status)
 {
 	t->wait_status = status;
 	t->tries++;
-	if (why == -ETIMEDOUT)
-		ipc__task_finish(p, t, -ETIMEDOUT);
-	else if (why == 0 && t->tries >= p->config.tries)
+	if (why != 0)
+		ipc__task_finish(p, t, why);
+	else if (t->tries >= p->config.tries)
 		ipc__task_finish(p, t, -ECONNRESET);
 	else
 		ipc__task_again(p, t);
@@ -291,16 +296,24 @@ ipc__worker_await(struct ipc_pool *p, struct ipc__worker *w, int64_t deadline)
  */
 
 /* An answer that is longer than the channel's room comes only while we take it,
- * and it may be that we were away.  One that comes is waited for. */
+ * and it may be that we were away.  As long as more of it comes it is waited
+ * for. */
 static void
 task_is_over(struct ipc_pool *p, struct ipc__worker *w)
 {
-	if (w->overdue && w->ch->in.len <= w->arrived) {
+	struct ipc_info info = { .struct_size = sizeof info };
+	uint32_t serial = w->serial;
+
+	ipc__worker_hear(p, w);
+	if (w->state != IPC__WORKER_READY || w->serial != serial)
+		return;
+	if (ipc_info(w->ch, &info) < 0 || info.pending == 0 ||
+	    (w->overdue && info.pending <= w->arrived)) {
 		ipc__worker_end(p, w, -ETIMEDOUT);
 		return;
 	}
 	w->overdue = true;
-	w->arrived = w->ch->in.len;
+	w->arrived = info.pending;
 	ipc__worker_until(p, w, ipc__now() + MOMENT);
 }
 
@@ -322,7 +335,8 @@ expire(struct ipc_pool *p, struct ipc__worker *w, int64_t now)
 	w->deadline = -1;
 	switch (w->state) {
 	case IPC__WORKER_NONE:
-		begin_again(p, w);
+		if (p->broken == 0)
+			begin_again(p, w);
 		break;
 	case IPC__WORKER_STARTING:
 		ipc__worker_end(p, w, -ETIMEDOUT);
@@ -340,11 +354,13 @@ void
 ipc__pool_times(struct ipc_pool *p)
 {
 	int64_t now, next = -1;
+	struct ipc__error before;
 	struct ipc__worker *w;
 	unsigned i;
 
 	if (p->next < 0 || (now = ipc__now()) < p->next)
 		return;
+	ipc__error_keep(&before);
 	for (i = 0; i < p->config.workers; i++) {
 		w = &p->workers[i];
 		if (w->deadline >= 0 && w->deadline <= now)
@@ -353,4 +369,5 @@ ipc__pool_times(struct ipc_pool *p)
 			next = w->deadline;
 	}
 	p->next = next;
+	ipc__error_restore(&before);
 }

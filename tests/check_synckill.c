@@ -364,9 +364,11 @@ change_and_look(int w)
 		must(stage->left == stage->right);
 		stage->left++;
 		stage->turns[w]++;
+		stay(w);
 		stage->right++;
 		must(ipc_rwlock_unlock(l) == 0);
 		whole = gets_in(ipc_rwlock_rdlock(l, -1));
+		stay(w);
 		must(!whole || stage->left == stage->right);
 		must(ipc_rwlock_unlock(l) == 0);
 	}
@@ -422,7 +424,7 @@ main(void)
 
 	private_ipc = unshare(CLONE_NEWIPC) == 0;
 	add_kinds(suite, makers_who_race_and_die_end_with_one_whole_object,
-	    makings, MAKINGS, 60 + names_rounds(RACES) / 10);
+	    makings, MAKINGS, 60 + names_rounds(RACES));
 	add_kinds(suite, what_killed_holders_had_comes_back, holdings, 2,
 	    killing);
 	add_kinds(suite, what_killed_owners_left_is_whole_or_is_told, ownings,

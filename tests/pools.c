@@ -85,6 +85,10 @@ order_handler(struct ipc_pool_job *job, const void *task, size_t size,
 	case ORDER_NAP:
 		pause_ms(o.arg);
 		break;
+	case ORDER_WAIT:
+		while (!atomic_load(&seen->gate))
+			pause_ms(1);
+		break;
 	case ORDER_PID:
 		return answer_number(job, getpid());
 	case ORDER_FDS:
@@ -131,6 +135,7 @@ orders_new(const struct ipc_pool_config *config)
 	struct ipc_pool *p;
 
 	c.struct_size = sizeof c;
+	atomic_store(&seen->gate, 0);
 	if (c.address == NULL && here.scheme != NULL)
 		c.address = address("");
 	if (c.argv == NULL && c.handler == NULL)
@@ -183,6 +188,15 @@ stats_of(const struct ipc_pool *p)
 
 	expect(0, ipc_pool_stats(p, &s));
 	return s;
+}
+
+unsigned
+any(void)
+{
+	static unsigned n = 12345;
+
+	n = n * 1103515245 + 12345;
+	return n >> 16;
 }
 
 /* One that is a child of ours still can not be somebody else's pid. */
