@@ -342,7 +342,7 @@ make_links(struct bench_run *r)
 	if (c->links > MANY_LINKS)
 		raise_descriptors();
 	r->link = calloc(c->links, sizeof *r->link);
-	r->end = calloc(c->links, sizeof *r->end);
+	r->end = calloc(c->links, 2 * sizeof *r->end);	/* of both sides */
 	if (!r->link || !r->end || payload_new(&r->payload, c->size) < 0)
 		return subject_fail(ENOMEM, "%u links", c->links);
 	from = bench_ticks();
@@ -379,9 +379,7 @@ live(const struct bench_cell *c)
 		return rc;
 	b = a;
 	b.side = 1;
-	b.end = calloc(c->links, sizeof *b.end);
-	if (!b.end)
-		return subject_fail(ENOMEM, "%u links", c->links);
+	b.end = a.end + c->links;
 	shared->outcome.state = BENCH_FAILED;
 	/* From here on a failure is one, and no lack of this machine. */
 	if (c->subject->traits & SUBJECT_ALONE)

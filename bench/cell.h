@@ -21,7 +21,7 @@
 #include "subject.h"
 
 #define BENCH_VALUES	8	/* that a cell has at most */
-#define BENCH_NOTES	16	/* queues, segments */
+#define BENCH_NOTES	256	/* queues, segments */
 #define BENCH_TEXT	192
 
 struct bench_metric;

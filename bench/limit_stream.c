@@ -16,6 +16,7 @@
 #endif
 
 #include "limit.h"
+#include "payload.h"
 
 #define RING_BYTES	((size_t)4 << 20)
 #define PUBLISH_BYTES	((size_t)2 << 10)
@@ -184,12 +185,10 @@ ring_flush(void *end)
 }
 
 /* What the last call showed is read by now. */
-static int
-ring_recv_many(void *end, struct iovec *messages, int count)
+static inline void
+await_some(struct ring_end *e)
 {
-	struct ring_end *e = end;
 	struct reader *r = &e->in;
-	int n;
 
 	if (r->tail - r->given >= e->give) {
 		/* With the writer's acquire: it is read before it is
@@ -204,6 +203,16 @@ ring_recv_many(void *end, struct iovec *messages, int count)
 		if (r->head == r->tail)
 			subject_relax();
 	}
+}
+
+static int
+ring_recv_many(void *end, struct iovec *messages, int count)
+{
+	struct ring_end *e = end;
+	struct reader *r = &e->in;
+	int n;
+
+	await_some(e);
 	for (n = 0; n < count && r->tail != r->head; n++, r->tail++) {
 		messages[n].iov_base = r->ring->data + r->at;
 		messages[n].iov_len = e->size;
@@ -214,6 +223,76 @@ ring_recv_many(void *end, struct iovec *messages, int count)
 	return n;
 }
 
+/*
+ * The same without anything between the loop and the memory
+ */
+
+static inline __attribute__((always_inline)) void
+pour_sized(struct ring_end *e, const struct payload *p, uint64_t number,
+    unsigned count, size_t size)
+{
+	while (count-- > 0) {
+		char *to = room(e);
+
+		if (e->past_caches)
+			copy_past_caches(to, payload_message(p, number++),
+			    size);
+		else
+			memcpy(to, payload_message(p, number++), size);
+		if (++e->out.head - e->out.published >= e->publish)
+			publish(e);
+	}
+}
+
+static int
+ring_pour(void *end, const struct payload *p, uint64_t number, unsigned count)
+{
+	if (p->size == 8)
+		pour_sized(end, p, number, count, 8);
+	else if (p->size == 64)
+		pour_sized(end, p, number, count, 64);
+	else
+		pour_sized(end, p, number, count, p->size);
+	return 0;
+}
+
+static inline __attribute__((always_inline)) int
+drain_sized(struct ring_end *e, const struct payload *p, uint64_t number,
+    unsigned count, bool *last, size_t size)
+{
+	struct reader *r = &e->in;
+	unsigned n = 0;
+
+	await_some(e);
+	while (n < count && r->tail != r->head && !*last) {
+		const char *data = r->ring->data + r->at;
+
+		r->at += size;
+		if (r->at == e->slots * size)
+			r->at = 0;
+		r->tail++;
+		if (payload_is_sized(p, data, number + n, size))
+			n++;
+		else if (payload_is_last(data))
+			n++, *last = true;
+		else
+			return subject_fail(EBADMSG, "message %llu is not what "
+			    "was sent", (unsigned long long)number + n);
+	}
+	return (int)n;
+}
+
+static int
+ring_drain(void *end, const struct payload *p, uint64_t number, unsigned count,
+    bool *last)
+{
+	if (p->size == 8)
+		return drain_sized(end, p, number, count, last, 8);
+	if (p->size == 64)
+		return drain_sized(end, p, number, count, last, 64);
+	return drain_sized(end, p, number, count, last, p->size);
+}
+
 static void
 ring_detach(void *end)
 {
@@ -222,15 +301,17 @@ ring_detach(void *end)
 
 #define STREAM(label, far)						\
 {									\
-	.name = label,							\
+	.name = (label),						\
 	.kind = SUBJECT_LIMIT,						\
 	.traits = SUBJECT_SPINS | SUBJECT_FIXED,			\
-	.parameter = far,						\
+	.parameter = (far),					\
 	.prepare = ring_prepare,					\
 	.attach = ring_attach,						\
 	.send_many = ring_send_many,					\
 	.recv_many = ring_recv_many,					\
 	.flush = ring_flush,						\
+	.pour = ring_pour,						\
+	.drain = ring_drain,						\
 	.detach = ring_detach						\
 }
 

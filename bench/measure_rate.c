@@ -65,6 +65,16 @@ send_batch(struct flow *f)
 }
 
 static int
+pour(struct flow *f)
+{
+	const struct bench_run *r = f->r;
+	int rc = r->subject->pour(r->end[0], &r->payload, f->number, f->batch);
+
+	f->number += f->batch;
+	return rc;
+}
+
+static int
 send_in_place(struct flow *f)
 {
 	const struct bench_run *r = f->r;
@@ -117,6 +127,18 @@ recv_batch(struct flow *f)
 	for (int i = 0; i < n && rc >= 0 && !f->last; i++)
 		rc = take(f, f->iov[i].iov_base, (ssize_t)f->iov[i].iov_len);
 	return n < 0 ? n : rc;
+}
+
+static int
+drain(struct flow *f)
+{
+	const struct bench_run *r = f->r;
+	int n = r->subject->drain(r->end[0], &r->payload, f->number, f->batch,
+	    &f->last);
+
+	if (n > 0)
+		f->number += (unsigned)n;
+	return n;
 }
 
 static int
@@ -229,7 +251,7 @@ conclude(struct flow *f, const struct bench_use *from,
 
 	bench_account(r, from, till, &sum);
 	if (s->last_count <= s->first_count || seconds <= 0)
-		return subject_fail(ENODATA, "nothing came while it was measured");
+		return subject_fail(ENODATA, "nothing came meanwhile");
 	if (!loses && s->last_count != f->number)
 		return subject_fail(EBADMSG, "%llu messages were sent and "
 		    "%llu came", (unsigned long long)f->number,
@@ -364,6 +386,8 @@ rate_near(struct bench_run *r)
 {
 	if (r->subject->traits & SUBJECT_ALONE)
 		return send_alone(r);
+	if (r->subject->pour)
+		return send_flow(r, pour, batch_of(r->cell->size));
 	if (!r->subject->send)
 		return send_flow(r, send_batch, batch_of(r->cell->size));
 	return send_flow(r, send_one, 1);
@@ -372,6 +396,8 @@ rate_near(struct bench_run *r)
 static int
 rate_far(struct bench_run *r)
 {
+	if (r->subject->drain)
+		return recv_flow(r, drain, batch_of(r->cell->size));
 	if (r->subject->recv)
 		return recv_flow(r, recv_one, 1);
 	if (r->subject->recv_many)

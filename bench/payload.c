@@ -9,28 +9,7 @@
 
 #define FILL	0x0123456789abcdefull
 
-/* Four at a time, which every compiler makes of what the processor has. */
-typedef uint64_t four __attribute__((vector_size(32), aligned(1), may_alias));
 typedef uint64_t one __attribute__((aligned(1), may_alias));
-
-uint64_t
-payload_sum(const void *data, size_t size)
-{
-	const char *p = data;
-	four a = { 0 }, b = { 0 };
-	uint64_t sum = 0, word;
-
-	for (; size >= 64; size -= 64, p += 64) {
-		a += *(const four *)(const void *)p;
-		b += *(const four *)(const void *)(p + 32);
-	}
-	a += b;
-	for (; size >= 8; size -= 8, p += 8) {
-		memcpy(&word, p, sizeof word);
-		sum += word;
-	}
-	return sum + a[0] + a[1] + a[2] + a[3];
-}
 
 static void
 stamp(const struct payload *p, char *data, uint64_t with)

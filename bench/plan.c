@@ -223,14 +223,12 @@ links_of(const struct subject *s, unsigned links)
 
 /* A metric of two numbers of links is the difference. */
 static void
-run_cell(struct bench_cell *c, struct bench_outcome *o)
+run_links(struct bench_cell *c, unsigned few, unsigned many,
+    struct bench_outcome *o)
 {
-	unsigned few = links_of(c->subject, c->metric->links[0]);
-	unsigned many = links_of(c->subject, c->metric->links[1]);
 	struct bench_outcome first;
 
-	if (few)
-		c->links = few;
+	c->links = few;
 	bench_cell_run(c, o);
 	if (!many || o->state != BENCH_DONE)
 		return;
@@ -239,6 +237,26 @@ run_cell(struct bench_cell *c, struct bench_outcome *o)
 	bench_cell_run(c, o);
 	for (int i = 0; i < BENCH_VALUES; i++)
 		o->value[i] = (o->value[i] - first.value[i]) / (many - few);
+}
+
+/* With fewer links where there can not be so many, such as queues. */
+static void
+run_cell(struct bench_cell *c, struct bench_outcome *o)
+{
+	unsigned few = links_of(c->subject, c->metric->links[0]);
+	unsigned many = links_of(c->subject, c->metric->links[1]);
+
+	if (!few) {
+		bench_cell_run(c, o);
+		return;
+	}
+	for (;;) {
+		run_links(c, few, many, o);
+		if (o->state != BENCH_ABSENT || few == 1)
+			break;
+		few = few / 4 ? few / 4 : 1;
+		many = many ? few + many / 4 : 0;
+	}
 }
 
 static int

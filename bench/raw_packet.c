@@ -163,12 +163,12 @@ packet_detach(void *end)
 
 #define PACKET(label, how, what, loses, most)				\
 {									\
-	.name = label,							\
+	.name = (label),						\
 	.kind = SUBJECT_RAW,						\
 	.traits = SUBJECT_FIXED | (loses),				\
-	.largest = most,						\
-	.parameter = what,						\
-	.prepare = how,							\
+	.largest = (most),						\
+	.parameter = (what),						\
+	.prepare = (how),						\
 	.attach = packet_attach,					\
 	.send = packet_send,						\
 	.recv = packet_recv,						\

@@ -184,14 +184,14 @@ slot_detach(void *end)
 
 #define SLOT(label, more, how, out, in, pollable)			\
 {									\
-	.name = label,							\
+	.name = (label),						\
 	.kind = SUBJECT_RAW,						\
 	.traits = SUBJECT_FIXED | SUBJECT_SLOT | (more),		\
-	.prepare = how,							\
+	.prepare = (how),						\
 	.attach = slot_attach,						\
-	.send = out,							\
-	.recv = in,							\
-	.fd = pollable,							\
+	.send = (out),							\
+	.recv = (in),							\
+	.fd = (pollable),						\
 	.detach = slot_detach						\
 }
 

@@ -233,11 +233,11 @@ stream_detach(void *end)
 
 #define STREAM(label, how, what)					\
 {									\
-	.name = label,							\
+	.name = (label),						\
 	.kind = SUBJECT_RAW,						\
 	.traits = SUBJECT_FIXED,					\
-	.parameter = what,						\
-	.prepare = how,							\
+	.parameter = (what),						\
+	.prepare = (how),						\
 	.attach = stream_attach,					\
 	.send = stream_send,						\
 	.recv = stream_recv,						\

@@ -279,8 +279,8 @@ measure(const struct bench_options *o, const struct chosen *c)
 int
 bench_main(int argc, char *argv[], const struct subject *const *peers)
 {
+	static struct chosen c;		/* they stay to the end */
 	struct bench_options o;
-	struct chosen c = { .count = 0 };
 	int rc = bench_options_read(&o, argc, argv);
 
 	if (rc != 0)

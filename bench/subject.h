@@ -77,6 +77,7 @@ enum subject_trait {
 };
 
 struct subject;
+struct payload;
 
 /* Declares, in a file of peers, what it defines. */
 #define SUBJECT_PEERS(peer)	extern const struct subject *const peer[]
@@ -139,6 +140,17 @@ struct subject {
 	/* A descriptor that is readable (level-triggered) when recv would not
 	 * wait, for a server with many clients.  Optional. */
 	int	(*fd)(void *end);
+
+	/*
+	 * For limits only, where calls and vectors would be most of it: count
+	 * messages from this number on, the whole way; as many as are there,
+	 * up to count, checked where they lie, of which the last one may be
+	 * the last of all.
+	 */
+	int	(*pour)(void *end, const struct payload *, uint64_t number,
+		    unsigned count);
+	int	(*drain)(void *end, const struct payload *, uint64_t number,
+		    unsigned count, bool *last);
 
 	/* Optional, both. */
 	void	(*detach)(void *end);

@@ -349,10 +349,10 @@ bench_print_tables(FILE *out, const struct bench_results *all)
 	bench_machine(machine, sizeof machine);
 	bench_date(date, sizeof date);
 	fprintf(out, "%s, %s\n", machine, date);
-	fprintf(out, "Medians of %u repetition%s, ~ how far these range.  L: to "
-	    "the best limit, K: to the bare\ncall of the kernel, one message "
-	    "a call, P: to the best other library.\n", all->options->repeat,
-	    all->options->repeat == 1 ? "" : "s");
+	fprintf(out, "Medians of %u repetition%s, ~ how far these range.  "
+	    "Compared: L to the best limit,\nK to the bare call of the kernel, "
+	    "one message a call, P to the best other library.\n",
+	    all->options->repeat, all->options->repeat == 1 ? "" : "s");
 	for (int d = BENCH_DISTANCES - 1; d >= 0; d--)
 		print_distance(out, all, (enum bench_distance)d);
 	if (all->changed)

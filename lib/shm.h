@@ -53,6 +53,7 @@ struct ipc__shm {
 	bool		 endless;	/* it does not matter who sends */
 	bool		 late;		/* its sender was gone before we came */
 	bool		 gone;		/* its sender is gone */
+	bool		 bye;		/* and had closed it */
 };
 
 /* A map with nothing in it yet; ipc__shm_unref() frees it, and closes what it

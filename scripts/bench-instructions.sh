@@ -27,7 +27,8 @@ trap 'rm -rf "$tmp"' EXIT
 mkdir "$tmp/run"
 
 IPC_RUNTIME_DIR=$tmp/run TMPDIR=$tmp valgrind --tool=callgrind \
-    --collect-atstart=no --callgrind-out-file="$tmp/out" \
+    --toggle-collect=send_all --toggle-collect=recv_all \
+    --callgrind-out-file="$tmp/out" \
     "$program" >"$tmp/log" 2>&1 || {
 	cat "$tmp/log" >&2
 	exit 1

@@ -18,7 +18,7 @@ set -eu
 # mark WORD FILE: what stands behind it in the file's head
 mark()
 {
-	sed -n "1,10s|.*/\* *$1: *\([^*]*\)\*/.*|\1|p" "$2"
+	sed -n "1,10s|.*/\* *$1: *\([^*]*[^* ]\) *\*/.*|\1|p" "$2"
 }
 
 language()
@@ -62,11 +62,11 @@ flags()
 compile()
 {
 	rm -f "$1"
-	lack=$(missing "$2")
+	lack=$(missing "$2" | tr '\n' ' ')
+	lack=${lack% }
 	if test -n "$lack"; then
-		echo "  skip    $2: needs" $lack \
-		    "(make setup-bench installs$(mark PACKAGES "$2" |
-		    sed 's/^/ /'))"
+		echo "  skip    $2: needs $lack" \
+		    "(make setup-bench installs $(mark PACKAGES "$2"))"
 		return
 	fi
 	printf '  %-7s %s\n' CC "$2"
