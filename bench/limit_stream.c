@@ -410,7 +410,7 @@ copy_send(void *end, const void *data, size_t size)
 }
 
 const struct subject limit_copy_alone = {
-	.name = "memcpy, one processor",
+	.name = "memcpy, one core",
 	.kind = SUBJECT_LIMIT,
 	.traits = SUBJECT_ALONE | SUBJECT_FIXED,
 	.attach = copy_attach,
