@@ -205,7 +205,7 @@ END_TEST
 START_TEST(a_call_that_is_given_up_ends_its_command)
 {
 	serve("unix:$dir/s", STAND_STILL);
-	complains(1, "timed out", "ipc call -t " SHORT " unix:$dir/s x");
+	complains(1, "time", "ipc call -t " SHORT " unix:$dir/s x");
 	await_death("child");
 	stop();
 }
@@ -251,7 +251,7 @@ START_TEST(what_waits_its_turn_may_be_given_up_too)
 	serve("-n 1 unix:$dir/s", "cat >>$dir/ran; " STAND_STILL);
 	program_start(&first, NULL, "exec ipc call unix:$dir/s x 1");
 	await_file(in_dir("child"));
-	complains(1, "timed out", "ipc call -t 100 unix:$dir/s x 2");
+	complains(1, "time", "ipc call -t 100 unix:$dir/s x 2");
 	kill(first.pid, SIGTERM);
 	program_end(&first);
 	program_free(&first);
