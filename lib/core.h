@@ -335,6 +335,9 @@ void ipc__cancel_again(struct ipc_channel *ch, int dir);
 /* Nobody waits on the descriptor of ipc_fd until that is called again: till
  * then it costs nothing, as before the first one, and shows nothing true. */
 void ipc__rest(struct ipc_channel *ch, int dir);
+/* The same, and the descriptor is closed: what is only resting still costs the
+ * kernel a look at each arrival. */
+void ipc__fd_drop(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 bool ipc__side_ready(struct ipc_channel *ch, int dir);
@@ -342,9 +345,6 @@ void ipc__ready_init(struct ipc__ready *r);
 /* A wait in this direction also ends, with -EINTR, when this descriptor becomes
  * readable; -1: no more.  For a loop that waits for one channel above all. */
 void ipc__wait_beside(struct ipc_channel *ch, int dir, int fd);
-/* Nobody waits on ipc_fd's descriptor any more: it is closed, and calls are as
- * quick as they were before there was one. */
-void ipc__fd_drop(struct ipc_channel *ch, int dir);
 /* Before a descriptor that is looked at is closed. */
 void ipc__ready_forget(struct ipc__ready *r);
 void ipc__ready_free(struct ipc__ready *r, bool own);
