@@ -389,11 +389,22 @@ copy_attach(struct link *l, int side, void **end)
 		e->slots = slots_of(l->size);
 		e->memory = calloc(e->slots, e->size);
 	}
-	if (!e || !e->memory)
+	if (!e || !e->memory) {
+		free(e);
 		return subject_fail(ENOMEM, "memory");
+	}
 	memset(e->memory, 1, e->slots * e->size);
 	*end = e;
 	return 0;
+}
+
+static void
+copy_detach(void *end)
+{
+	struct copy_end *e = end;
+
+	free(e->memory);
+	free(e);
 }
 
 static int
@@ -414,5 +425,6 @@ const struct subject limit_copy_alone = {
 	.kind = SUBJECT_LIMIT,
 	.traits = SUBJECT_ALONE | SUBJECT_FIXED,
 	.attach = copy_attach,
-	.send = copy_send
+	.send = copy_send,
+	.detach = copy_detach
 };
