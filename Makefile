@@ -401,17 +401,6 @@ $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
 check-model: ## spin finds no lost wake-up in the ring's sleeping
 	@CC="$(CC)" sh $(S)scripts/check-model.sh $(SRC)
 
-$(O)/bench/locks: $(S)bench/locks.c $(O)/flags.stamp $(O)/libipc.so \
-    $(O)/$(SONAME) $(HEADERS)
-	$(say) CCLD 'bench/locks.c'
-	@mkdir -p $(@D)
-	$(Q)$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
-	    $(RPATH) $(O)/libipc.so $(LDLIBS)
-
-bench-locks: ## mutexes and semaphores beside the bare calls, in one run
-bench-locks: $(O)/bench/locks
-	@$(O)/bench/locks
-
 # The tests that repeat themselves, as often as their heads say: hours.  How
 # long a hostile side is at it is 18 ms for each percent: three minutes.
 LONG := death fork futexlock gc idle journal journalkill lock names8 namerace \
@@ -512,6 +501,17 @@ bench-instructions bench-instructions-record: $(O)/bench/instructions
 	@CC="$(CC)" sh $(S)scripts/bench-instructions.sh \
 	    $(if $(filter %-record,$@),record,compare) $< \
 	    $(S)bench/instructions.txt
+
+$(O)/bench/locks: $(S)bench/locks.c $(O)/flags.stamp $(O)/libipc.so \
+    $(O)/$(SONAME) $(HEADERS)
+	$(say) CCLD 'bench/locks.c'
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
+	    $(RPATH) $(O)/libipc.so $(LDLIBS)
+
+bench-locks: ## mutexes and semaphores beside the bare calls, in one run
+bench-locks: $(O)/bench/locks
+	@$(O)/bench/locks
 
 setup-bench: ## installs the other libraries, gnuplot and valgrind
 	@sh $(S)scripts/bench-peers.sh setup $(PEER_SRC)

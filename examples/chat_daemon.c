@@ -12,7 +12,8 @@
 
 #include <ipc/ipc.h>
 
-#define MOST	200
+#define MOST		200
+#define PATIENCE	200	/* ms, with one that does not listen */
 
 /* The listeners, and behind them the clients. */
 static struct ipc_pollitem items[MOST];
@@ -25,13 +26,14 @@ drop(size_t i)
 	items[i] = items[--count];	/* which has been looked at */
 }
 
-/* Who does not take what is said is no longer a part of it. */
+/* Who does not listen is no longer a part of it, and holds the others up for
+ * no more than that moment. */
 static void
 tell_all(const struct ipc_channel *but, const char *text, size_t size)
 {
 	for (size_t i = count; i-- > listeners;)
 		if (items[i].channel != but &&
-		    ipc_send(items[i].channel, text, size, 0) < 0)
+		    ipc_send(items[i].channel, text, size, PATIENCE) < 0)
 			ipc_shutdown(items[i].channel, IPC_DUPLEX);
 }
 
@@ -99,10 +101,13 @@ main(int argc, char *argv[])
 	fflush(stdout);
 	count = listeners;
 	while (ipc_poll(items, count, -1) >= 0)
-		for (size_t i = count; i-- > 0;)
-			if (items[i].revents && i < listeners)
+		for (size_t i = count; i-- > 0;) {
+			if (items[i].revents == 0)
+				continue;
+			if (i < listeners)
 				welcome(items[i].listener);
-			else if (items[i].revents)
+			else
 				hear(i);
+		}
 	errx(1, "%s", ipc_errmsg());
 }

@@ -11,10 +11,10 @@
  * The list.  When a thread ends, however that happens, the kernel walks the
  * list of what it has, which begins in the C library's thread descriptor, and
  * there is only one.  Entries are `next' pointers at one distance from their
- * words, so these locks have both where pthread_mutex_t has them.  The C library
- * also writes to its neighbours' `before' and trusts what it reads there, as its
- * own entries lie in shared memory.  We trust nothing there: each thread puts
- * two entries of its own in the list, `first' and `last', which lie in its
+ * words, so these locks have both where pthread_mutex_t has them.  The C
+ * library also writes to its neighbours' `before', and follows what it reads in
+ * entries that lie in shared memory.  We follow nothing there: each thread puts
+ * two entries of its own in the list, `first' and `last', which lie in its own
  * memory and are never locked, and keeps its locks between them.  So the C
  * library's neighbours are always these two, and what is written to a lock's
  * `next' is only for the kernel to read (which takes no harm: an entry whose
@@ -24,14 +24,14 @@
  * A kill on any line:
  *
  * - Taking: the lock is put down as pending, its word becomes ours, it enters
- *   the list, and nothing is pending.  The kernel looks at what is pending as it
- *   looks at the list: its word is ours, and is marked, or it is not.
+ *   the list, and nothing is pending.  The kernel looks at what is pending as
+ *   it looks at the list: its word is ours, and is marked, or it is not.
  * - Letting go: pending, out of the list, the word becomes free, nothing is
  *   pending.  The same; and `next' is not written to when it is another's.
- * - Killed after the word became free and before the sleeper was woken; or woken
- *   and killed before the word was taken: what is pending has a word without an
- *   owner, and then the kernel wakes another one (since Linux 5.5, and 6.2 where
- *   the last owner died).
+ * - Killed after the word became free and before the sleeper was woken; or
+ *   woken and killed before the word was taken: what is pending has a word
+ *   without an owner, and then the kernel wakes another one (since Linux 6.2
+ *   and the stable series of its time; before, the next one who comes does).
  * - Somebody else may have taken it in between, and then nobody is woken.  So
  *   a word with sleepers never loses FUTEX_WAITERS: who lets it go leaves just
  *   that, who takes it keeps it, and thus wakes another one in the end.
@@ -72,13 +72,14 @@
 #define LOOKS	8
 #define PAUSES	16
 
-#define ROUNDS	4	/* PTHREAD_DESTRUCTOR_ITERATIONS, at least */
+/* PTHREAD_DESTRUCTOR_ITERATIONS is 4, and the thread sanitizer believes that a
+ * thread has ended when it is called in the last one. */
+#define ROUNDS	3
 
 _Thread_local struct ipc__thread ipc__thread;
 
 static pthread_key_t ending;
 static bool can;
-static bool alone;		/* one processor: the owner can not run */
 
 /*
  * Threads
@@ -93,12 +94,16 @@ static void
 thread_end(void *rounds)
 {
 	uintptr_t round = (uintptr_t)rounds;
+	struct ipc__hold *h, *below;
 
 	if (round < ROUNDS && pthread_setspecific(ending,
 	    (void *)(round + 1)) == 0)
 		return;
-	for (struct ipc__hold *h = ipc__thread.top; h != NULL; h = h->below)
-		atomic_store_explicit(&h->owner, NULL, memory_order_relaxed);
+	for (h = ipc__thread.top; h != NULL; h = below) {
+		below = h->below;
+		/* Release pairs with the acquire of who closes it. */
+		atomic_store_explicit(&h->owner, NULL, memory_order_release);
+	}
 	ipc__thread.top = NULL;
 }
 
@@ -132,8 +137,8 @@ thread_begin(struct ipc__thread *me)
 		return ipc__fail_sys("get_robust_list");
 	if (head == NULL || size != sizeof *head ||
 	    head->futex_offset != OFFSET)
-		return ipc__fail(EOPNOTSUPP, "this thread has no list of robust "
-		    "mutexes as the C library makes it");
+		return ipc__fail(EOPNOTSUPP, "this thread has no list of "
+		    "robust mutexes as the C library makes it");
 	rc = pthread_setspecific(ending, (void *)1);
 	if (rc != 0)
 		return ipc__fail(rc, "pthread_setspecific: %s",
@@ -161,8 +166,6 @@ ask(void)
 
 	ipc__error_keep(&before);
 	ipc__fork_watch();
-	/* Not those that we may run on: the owner may have others. */
-	alone = sysconf(_SC_NPROCESSORS_ONLN) == 1;
 	if (CAN && pthread_atfork(NULL, NULL, in_child) == 0 &&
 	    pthread_key_create(&ending, thread_end) == 0)
 		can = thread_begin(&ipc__thread) == 0;
@@ -215,10 +218,26 @@ await(struct ipc__futexlock *lock, uint32_t seen, int64_t deadline)
 	return futex_sleep(lock, seen | FUTEX_WAITERS, deadline);
 }
 
+/* Whoever we wait for can not run while we spin.  Not those processors count
+ * that we may run on: the other one may have others. */
+static bool
+alone(void)
+{
+	static _Atomic long cpus;
+	long n = atomic_load_explicit(&cpus, memory_order_relaxed);
+
+	if (n == 0) {
+		n = sysconf(_SC_NPROCESSORS_ONLN);
+		/* The same whoever stores it: relaxed. */
+		atomic_store_explicit(&cpus, n, memory_order_relaxed);
+	}
+	return n == 1;
+}
+
 bool
 ipc__futexlock_spin(unsigned *looks)
 {
-	if (*looks == LOOKS || alone) {
+	if (*looks == LOOKS || alone()) {
 		*looks = 0;
 		return false;
 	}
@@ -263,13 +282,14 @@ take(struct ipc__futexlock *lock, uint32_t tid, int timeout)
 
 /*
  * It is ours, but through this hold it is another thread's.  That was before a
- * fork; or somebody wrote to the memory what he should not, and that thread's
- * list must stay as it is.
+ * fork, or that thread ended without its destructors; or somebody wrote to the
+ * memory what he should not, and that thread's list must stay as it is.
  */
 static int
 odd(struct ipc__hold *h, struct ipc__thread *me)
 {
-	if (h->process != me->process)
+	if (h->process != me->process || (syscall(SYS_tgkill, getpid(), h->tid,
+	    0) == -1 && errno == ESRCH))
 		return 0;
 	atomic_store_explicit(&h->lock->word, FUTEX_WAITERS,
 	    memory_order_release);

@@ -46,10 +46,11 @@ union ipc__anylock {
 
 struct ipc__hold {
 	struct ipc__futexlock *lock;
-	/* The thread of ours that has it, through this hold; others only
-	 * compare it, so it pairs with nothing. */
+	/* The thread of ours that has it, through this hold.  Others compare it
+	 * with themselves, or with nobody before they close the handle. */
 	_Atomic(struct ipc__thread *) owner;
 	/* Its owner's: */
+	uint32_t	 tid;
 	unsigned	 process;	/* ipc__process */
 	void		*rest;		/* the list behind it */
 	struct ipc__hold *below;	/* what the thread took before it */
@@ -120,6 +121,7 @@ ipc__futexlock_enter(struct ipc__hold *h, struct ipc__thread *me)
 	me->first.next = &lock->next;
 	ipc__pending(me, NULL);
 	h->below = me->top;
+	h->tid = me->tid;
 	h->process = me->process;
 	me->top = h;
 	atomic_store_explicit(&h->owner, me, memory_order_relaxed);

@@ -370,7 +370,7 @@ ipc_mutex_close(struct ipc_mutex *m)
 	if (m == NULL)
 		return 0;
 	if (atomic_load_explicit(&m->depth, memory_order_relaxed) > 0 ||
-	    atomic_load_explicit(&m->hold.owner, memory_order_relaxed) != NULL)
+	    atomic_load_explicit(&m->hold.owner, memory_order_acquire) != NULL)
 		return ipc__fail_at(m->text, ipc__fail(EBUSY, "it can not be "
 		    "closed: this process has it locked"));
 	ipc__mutex_delist(m);

@@ -91,10 +91,7 @@ sysv_give(int id)
 		{ .sem_num = FREE, .sem_op = 1, .sem_flg = SEM_UNDO }
 	};
 
-	if (semop(id, ops, 2) == 0)
-		return 0;
-	return errno == EINVAL ? ipc__fail(EIDRM, "the mutex was removed") :
-	    ipc__sysvset_fail("semop");
+	return semop(id, ops, 2) == 0 ? 0 : ipc__sysvset_fail("semop");
 }
 
 static int

@@ -25,13 +25,10 @@ ipc__pool_mine(const struct ipc_pool *p, const char *call)
 }
 
 static int
-leave(struct ipc_pool *p, int rc, const struct ipc__error *before)
+leave(struct ipc_pool *p, int rc)
 {
 	ipc__pool_show(p);
-	/* What happened inside of a call that succeeds is no error. */
-	if (rc >= 0)
-		ipc__error_restore(before);
-	else
+	if (rc < 0 && rc != -EAGAIN && rc != -ETIMEDOUT)
 		(void)ipc__fail_at(p->address, rc);
 	return rc;
 }
@@ -91,15 +88,16 @@ static int
 wait_for_place(struct ipc_pool *p, int timeout)
 {
 	int64_t deadline = ipc__deadline(timeout);
-	int rc = ipc__pool_pump(p);
+	int rc = ipc__pool_pump(p, timeout == 0);
 
-	while (rc == 0) {
+	/* What comes with the last tick of the clock is in time. */
+	while (rc == 0 || rc == -ETIMEDOUT) {
 		if (p->config.done != NULL)
 			(void)deliver(p);
 		if (p->places < p->config.limit)
 			return 0;
-		if (timeout == 0)
-			return ipc__plain(-EAGAIN);
+		if (rc < 0 || timeout == 0)
+			return too_late(timeout);
 		if (p->waiting_count + p->given_count == 0)
 			return ipc__fail(EDEADLK, "all %u tasks that the pool "
 			    "takes are results that nobody has taken",
@@ -115,8 +113,8 @@ may_submit(struct ipc_pool *p, const void *task, size_t size, int timeout)
 	if (task == NULL && size > 0)
 		return ipc__fail(EINVAL, "ipc_pool_submit: no task");
 	if (size > p->max_task)
-		return ipc__fail(EMSGSIZE, "a task of %zu bytes exceeds the %zu "
-		    "that go through this address (max-message)", size,
+		return ipc__fail(EMSGSIZE, "a task of %zu bytes exceeds the "
+		    "%zu that go through this address (max-message)", size,
 		    p->max_task);
 	if (p->places < p->config.limit)
 		return 0;
@@ -131,19 +129,17 @@ int
 ipc_pool_submit(struct ipc_pool *p, const void *task, size_t size, void *tag,
     int timeout)
 {
-	struct ipc__error before;
 	int rc;
 
 	if ((rc = ipc__pool_mine(p, "ipc_pool_submit")) < 0)
 		return rc;
-	ipc__error_keep(&before);
-	if ((rc = ipc__pool_woken(p)) == 0)
+	if ((rc = ipc__pool_woken(p)) == 0 && p->broken == 0)
 		rc = may_submit(p, task, size, timeout);
 	if (rc == 0 && p->broken != 0)
 		rc = broken(p);
 	if (rc == 0 && (rc = ipc__task_add(p, task, size, tag)) == 0)
 		ipc__pool_give(p);
-	return leave(p, rc, &before);
+	return leave(p, rc);
 }
 
 static int
@@ -166,7 +162,7 @@ wait_for_result(struct ipc_pool *p, int timeout)
 
 	if (ipc__task_there(p))
 		return 1;
-	rc = ipc__pool_pump(p);
+	rc = ipc__pool_pump(p, timeout == 0);
 	while (rc == 0 && !ipc__task_there(p)) {
 		if (p->places == 0)
 			return 0;
@@ -174,13 +170,14 @@ wait_for_result(struct ipc_pool *p, int timeout)
 			return too_late(0);
 		rc = ipc__pool_wait(p, deadline);
 	}
-	return rc < 0 && !ipc__task_there(p) ? rc : 1;
+	if (rc < 0 && (rc != -ETIMEDOUT || !ipc__task_there(p)))
+		return rc;
+	return 1;
 }
 
 int
 ipc_pool_next(struct ipc_pool *p, struct ipc_pool_result *r, int timeout)
 {
-	struct ipc__error before;
 	int rc;
 
 	if ((rc = ipc__pool_mine(p, "ipc_pool_next")) < 0 ||
@@ -190,13 +187,12 @@ ipc_pool_next(struct ipc_pool *p, struct ipc_pool_result *r, int timeout)
 	if (p->config.done != NULL)
 		return ipc__fail(EINVAL, "ipc_pool_next: the results of this "
 		    "pool go to its `done'");
-	ipc__error_keep(&before);
 	ipc__task_let_go(p);
 	if ((rc = ipc__pool_woken(p)) == 0)
 		rc = wait_for_result(p, timeout);
 	if (rc > 0)
 		describe(r, ipc__task_take(p));
-	return leave(p, rc, &before);
+	return leave(p, rc);
 }
 
 static int
@@ -215,7 +211,6 @@ may_deliver(const struct ipc_pool *p, const char *call)
 int
 ipc_pool_dispatch(struct ipc_pool *p, int timeout)
 {
-	struct ipc__error before;
 	int rc;
 
 	if ((rc = may_deliver(p, "ipc_pool_dispatch")) < 0)
@@ -223,50 +218,47 @@ ipc_pool_dispatch(struct ipc_pool *p, int timeout)
 	if (p->config.done == NULL)
 		return ipc__fail(EINVAL, "ipc_pool_dispatch: this pool has no "
 		    "`done'");
-	ipc__error_keep(&before);
 	if ((rc = ipc__pool_woken(p)) == 0)
 		rc = wait_for_result(p, timeout);
 	if (rc > 0)
 		rc = deliver(p);
 	ipc__pool_give(p);
-	return leave(p, rc, &before);
+	return leave(p, rc);
 }
 
 static int
 drain(struct ipc_pool *p, int timeout)
 {
 	int64_t deadline = ipc__deadline(timeout);
-	int rc = ipc__pool_pump(p);
+	int rc = ipc__pool_pump(p, timeout == 0);
 
-	for (;;) {
-		if (rc == 0 && p->config.done != NULL)
+	while (rc == 0 || rc == -ETIMEDOUT) {
+		if (p->config.done != NULL)
 			(void)deliver(p);
-		if (rc < 0 || p->waiting_count + p->given_count == 0)
-			return rc;
-		if (timeout == 0)
-			return too_late(0);
+		if (p->waiting_count + p->given_count == 0)
+			return 0;
+		if (rc < 0 || timeout == 0)
+			return too_late(timeout);
 		rc = ipc__pool_wait(p, deadline);
 	}
+	return rc;
 }
 
 int
 ipc_pool_drain(struct ipc_pool *p, int timeout)
 {
-	struct ipc__error before;
 	int rc;
 
 	if ((rc = may_deliver(p, "ipc_pool_drain")) < 0)
 		return rc;
-	ipc__error_keep(&before);
 	if ((rc = ipc__pool_woken(p)) == 0)
 		rc = drain(p, timeout);
-	return leave(p, rc, &before);
+	return leave(p, rc);
 }
 
 int
 ipc_pool_cancel(struct ipc_pool *p, const void *tag, int flags)
 {
-	struct ipc__error before;
 	struct ipc__task *t;
 	int rc, n = 0;
 
@@ -275,7 +267,6 @@ ipc_pool_cancel(struct ipc_pool *p, const void *tag, int flags)
 	if (flags & ~IPC_POOL_KILL)
 		return ipc__fail(EINVAL, "ipc_pool_cancel: flags are 0 or "
 		    "IPC_POOL_KILL");
-	ipc__error_keep(&before);
 	TAILQ_FOREACH(t, &p->all, all) {
 		if (t->tag != tag || t->state == IPC__TASK_FINISHED)
 			continue;
@@ -286,7 +277,7 @@ ipc_pool_cancel(struct ipc_pool *p, const void *tag, int flags)
 		n++;
 	}
 	ipc__pool_give(p);
-	return leave(p, n, &before);
+	return leave(p, n);
 }
 
 int

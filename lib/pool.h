@@ -76,14 +76,17 @@ struct ipc__worker {
 	uint32_t	 serial;	/* of the first */
 	bool		 begun;		/* the last is not wholly sent */
 	bool		 awake;		/* its channel rests: we look into it */
-	bool		 overdue;	/* its time is over, it gets a moment */
-	size_t		 arrived;	/* of an answer, when it was overdue */
-	int		 why;		/* 0, or why we ended it */
+	bool		 overdue;	/* its time is over, its answer comes */
+	size_t		 arrived;	/* bytes of that, so far */
+	int		 why;		/* 0, or why we ended it, */
+	uint32_t	 why_serial;	/* and what it was at then */
 	int64_t		 deadline;	/* ns, -1: none */
 	int64_t		 leave_by;	/* LEAVING: then it is killed */
 	int64_t		 since;		/* when it was started */
 	bool		 greeted;	/* it has said hello */
 	unsigned	 done;		/* tasks */
+	unsigned	 vain;		/* starts of this place in a row that
+					   came to nothing */
 };
 
 /* ipc__worker.why, beside -ETIMEDOUT and -ECANCELED. */
@@ -229,8 +232,9 @@ void ipc__pool_times(struct ipc_pool *p);
  * poolwait.c: waiting, and being waited for
  */
 int ipc__pool_events_new(struct ipc_pool *p);
-/* Everything that can be done without waiting. */
-int ipc__pool_pump(struct ipc_pool *p);
+/* What can be done without waiting: everything, or where a wait would follow,
+ * what costs no system call. */
+int ipc__pool_pump(struct ipc_pool *p, bool all);
 /* The same after something has happened; -ETIMEDOUT, -ECANCELED. */
 int ipc__pool_wait(struct ipc_pool *p, int64_t deadline);
 /* -ECANCELED: ipc_pool_wake was called. */

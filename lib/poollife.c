@@ -17,7 +17,7 @@
 #define PAUSE_FIRST	(10 * MS)	/* before a start that follows one in */
 #define PAUSE_DOUBLES	7		/* vain; up to 1.28 s */
 #define LOOK_AGAIN	(1 * MS)	/* at a process without a pidfd */
-#define MOMENT		(50 * MS)	/* for an answer that is on its way */
+#define MOMENT		(500 * MS)	/* for more of an answer */
 #define OLD		(5000 * MS)	/* its death is no failed start */
 
 void
@@ -68,23 +68,27 @@ give_up(struct ipc_pool *p, int code)
 }
 
 static void
-note_failure(struct ipc_pool *p, int code)
+note_failure(struct ipc_pool *p, struct ipc__worker *w, int code)
 {
 	p->failures++;
+	w->vain++;
 	if (p->broken == 0 && alive(p) == 0 &&
 	    p->failures >= p->config.start_tries * p->config.workers)
 		give_up(p, code);
 }
 
-/* What went wrong with one goes wrong with all at once, so it is rounds that
- * count. */
+/* Starts in vain are counted for each place: that others work does not help a
+ * place where there is no memory for one more.  Tasks that kill go from one to
+ * the next, so there it is rounds that count. */
 static int64_t
-pause_now(const struct ipc_pool *p)
+pause_now(const struct ipc_pool *p, const struct ipc__worker *w)
 {
-	unsigned rounds = (p->failures + p->crashes) / p->config.workers;
+	unsigned rounds = p->crashes / p->config.workers;
 
-	if (p->failures == 0 && rounds < 2)
+	if (w->vain == 0 && rounds < 2)
 		return 0;
+	if (w->vain > 0 && rounds < w->vain - 1)
+		rounds = w->vain - 1;
 	return PAUSE_FIRST << (rounds < PAUSE_DOUBLES ? rounds :
 	    PAUSE_DOUBLES);
 }
@@ -93,7 +97,8 @@ static void
 start_later(struct ipc_pool *p, struct ipc__worker *w)
 {
 	w->state = IPC__WORKER_NONE;
-	ipc__worker_until(p, w, p->broken ? -1 : ipc__now() + pause_now(p));
+	ipc__worker_until(p, w, p->broken ? -1 : ipc__now() +
+	    pause_now(p, w));
 }
 
 int
@@ -121,7 +126,7 @@ begin_again(struct ipc_pool *p, struct ipc__worker *w)
 	if ((rc = ipc__worker_begin(p, w)) == 0)
 		return;
 	p->last_status = 0;
-	note_failure(p, rc);
+	note_failure(p, w, rc);
 	start_later(p, w);
 }
 
@@ -176,6 +181,7 @@ void
 ipc__worker_end(struct ipc_pool *p, struct ipc__worker *w, int why)
 {
 	w->why = why;
+	w->why_serial = w->serial;
 	p->stats.killed++;
 	ipc__worker_kill(w);
 	ipc__worker_until(p, w, -1);
@@ -185,11 +191,15 @@ ipc__worker_end(struct ipc_pool *p, struct ipc__worker *w, int why)
 		ipc__worker_gone(p, w);
 }
 
-/* What it was at, if it can have begun it. */
+/* What it was at, if it can have begun it.  One that we have killed may have
+ * answered at the last moment, and what it was at then is none of it. */
 static struct ipc__task *
 culprit(const struct ipc__worker *w)
 {
 	if (w->count == 0 || (w->begun && w->count == 1))
+		return NULL;
+	if (w->why != 0 && (w->why != -ETIMEDOUT ||
+	    w->why_serial != w->serial))
 		return NULL;
 	return w->given[w->first];
 }
@@ -199,9 +209,9 @@ blame(struct ipc_pool *p, struct ipc__task *t, int why, int status)
 {
 	t->wait_status = status;
 	t->tries++;
-	if (why == -ETIMEDOUT)
-		ipc__task_finish(p, t, -ETIMEDOUT);
-	else if (why == 0 && t->tries >= p->config.tries)
+	if (why != 0)
+		ipc__task_finish(p, t, why);
+	else if (t->tries >= p->config.tries)
 		ipc__task_finish(p, t, -ECONNRESET);
 	else
 		ipc__task_again(p, t);
@@ -227,18 +237,18 @@ take_back(struct ipc_pool *p, struct ipc__worker *w, int status)
 
 /* A death that nobody wanted: of a task, or of the worker itself. */
 static void
-note_death(struct ipc_pool *p, const struct ipc__worker *w, int status)
+note_death(struct ipc_pool *p, struct ipc__worker *w, int status)
 {
 	bool at_work = w->greeted && (w->done > 0 || w->count > 0);
 
 	p->stats.died += w->why == 0;
 	p->last_status = status;
 	if (ipc__now() - w->since > OLD)
-		p->failures = p->crashes = 0;
+		p->failures = p->crashes = w->vain = 0;
 	if (at_work && w->why == 0)
 		p->crashes++;
 	else if (!at_work)
-		note_failure(p, w->greeted ? ipc__fail(ECHILD, "%u workers "
+		note_failure(p, w, w->greeted ? ipc__fail(ECHILD, "%u workers "
 		    "in a row ended before they did anything, the last with "
 		    "wait status %#x", p->failures + 1, (unsigned)status) :
 		    ipc__fail(ECHILD, "%u workers in a row ended before they "
@@ -291,16 +301,24 @@ ipc__worker_await(struct ipc_pool *p, struct ipc__worker *w, int64_t deadline)
  */
 
 /* An answer that is longer than the channel's room comes only while we take it,
- * and it may be that we were away.  One that comes is waited for. */
+ * and it may be that we were away.  As long as more of it comes it is waited
+ * for. */
 static void
 task_is_over(struct ipc_pool *p, struct ipc__worker *w)
 {
-	if (w->overdue && w->ch->in.len <= w->arrived) {
+	struct ipc_info info = { .struct_size = sizeof info };
+	uint32_t serial = w->serial;
+
+	ipc__worker_hear(p, w);
+	if (w->state != IPC__WORKER_READY || w->serial != serial)
+		return;
+	if (ipc_info(w->ch, &info) < 0 || info.pending == 0 ||
+	    (w->overdue && info.pending <= w->arrived)) {
 		ipc__worker_end(p, w, -ETIMEDOUT);
 		return;
 	}
 	w->overdue = true;
-	w->arrived = w->ch->in.len;
+	w->arrived = info.pending;
 	ipc__worker_until(p, w, ipc__now() + MOMENT);
 }
 
@@ -322,7 +340,8 @@ expire(struct ipc_pool *p, struct ipc__worker *w, int64_t now)
 	w->deadline = -1;
 	switch (w->state) {
 	case IPC__WORKER_NONE:
-		begin_again(p, w);
+		if (p->broken == 0)
+			begin_again(p, w);
 		break;
 	case IPC__WORKER_STARTING:
 		ipc__worker_end(p, w, -ETIMEDOUT);
@@ -340,11 +359,13 @@ void
 ipc__pool_times(struct ipc_pool *p)
 {
 	int64_t now, next = -1;
+	struct ipc__error before;
 	struct ipc__worker *w;
 	unsigned i;
 
 	if (p->next < 0 || (now = ipc__now()) < p->next)
 		return;
+	ipc__error_keep(&before);
 	for (i = 0; i < p->config.workers; i++) {
 		w = &p->workers[i];
 		if (w->deadline >= 0 && w->deadline <= now)
@@ -353,4 +374,5 @@ ipc__pool_times(struct ipc_pool *p)
 			next = w->deadline;
 	}
 	p->next = next;
+	ipc__error_restore(&before);
 }

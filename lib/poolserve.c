@@ -25,7 +25,8 @@ ipc__pool_put_head(unsigned char *to, const struct ipc__pool_head *h)
 	uint32_t status = htole32((uint32_t)h->status);
 
 	memset(to, 0, IPC__POOL_HEAD);
-	memcpy(to, "ip", 2);
+	to[0] = 'i';
+	to[1] = 'p';
 	to[2] = h->kind;
 	memcpy(to + 4, &serial, sizeof serial);
 	memcpy(to + 8, &status, sizeof status);
@@ -42,7 +43,7 @@ ipc__pool_get_head(struct ipc__pool_head *h, const unsigned char *from,
 	if (size < sizeof p)
 		return false;
 	memcpy(p, from, sizeof p);
-	if (memcmp(p, "ip", 2) != 0)
+	if (p[0] != 'i' || p[1] != 'p')
 		return false;
 	h->kind = p[2];
 	memcpy(&word, p + 4, sizeof word);

@@ -40,13 +40,29 @@ ring(int bell)
 }
 
 static void
-silence(struct ipc_pool *p)
+put_out(int fd)
 {
 	uint64_t n;
 
-	p->rung = false;
-	if (read(p->bell, &n, sizeof n) == -1)
+	if (read(fd, &n, sizeof n) == -1)
 		return;		/* it was quiet */
+}
+
+static void
+silence(struct ipc_pool *p)
+{
+	p->rung = false;
+	put_out(p->bell);
+}
+
+/* It went off: whoever leaves sets it anew. */
+static void
+stop_timer(struct ipc_pool *p)
+{
+	if (p->timer == -1)
+		return;
+	put_out(p->timer);
+	p->timer_set = -1;
 }
 
 void
@@ -104,12 +120,17 @@ static int
 take_events(struct ipc_pool *p, int ms)
 {
 	struct epoll_event events[EVENTS];
+	struct ipc__error before;
 	bool own = false;
 	int i, n;
 
 	n = epoll_wait(p->epoll, events, EVENTS, ms);
 	if (n == -1)
 		return errno == EINTR ? 0 : ipc__fail_sys("epoll_wait");
+	if (n == 0)
+		return 0;
+	/* A worker's death is no error of the call that finds it. */
+	ipc__error_keep(&before);
 	for (i = 0; i < n; i++) {
 		if ((events[i].data.u64 & 3) == IPC__POOL_OWN)
 			own = true;
@@ -117,8 +138,11 @@ take_events(struct ipc_pool *p, int ms)
 			on_event(p, &p->workers[events[i].data.u64 >> 2],
 			    events[i].data.u64 & 3);
 	}
-	if (own)
+	if (own) {
 		silence(p);
+		stop_timer(p);
+	}
+	ipc__error_restore(&before);
 	return n;
 }
 
@@ -138,18 +162,6 @@ look(struct ipc_pool *p)
 	return p->given_count < before;
 }
 
-int
-ipc__pool_pump(struct ipc_pool *p)
-{
-	int rc = 0;
-
-	if (!p->looks || ++p->looked % LOOKS == 0 || !look(p))
-		rc = take_events(p, 0);
-	ipc__pool_times(p);
-	ipc__pool_give(p);
-	return rc < 0 ? rc : 0;
-}
-
 /* Those that we have looked into are to ring again. */
 static void
 listen_to_all(struct ipc_pool *p)
@@ -164,6 +176,22 @@ listen_to_all(struct ipc_pool *p)
 			w->awake = false;
 		}
 	}
+}
+
+int
+ipc__pool_pump(struct ipc_pool *p, bool all)
+{
+	int rc = 0;
+
+	if (p->looks)
+		all = (!look(p) && all) || ++p->looked % LOOKS == 0;
+	else if (all)
+		listen_to_all(p);
+	if (all)
+		rc = take_events(p, 0);
+	ipc__pool_times(p);
+	ipc__pool_give(p);
+	return rc < 0 ? rc : 0;
 }
 
 /* Answers that come in no time need no system call. */

@@ -57,13 +57,17 @@ ipc__worker_send(struct ipc_pool *p, struct ipc__worker *w)
 	struct ipc__task *t = *place(p, w, w->count - 1);
 	struct ipc__pool_head h = { .kind = IPC__POOL_TASK,
 	    .serial = w->serial + w->count - 1 };
+	struct ipc__error before;
 	int rc;
 
 	ipc__pool_put_head(t->message, &h);
+	ipc__error_keep(&before);
 	rc = ipc_send(w->ch, t->message, IPC__POOL_HEAD + t->size, 0);
 	if (rc == 0) {
 		sent(p, w);
-	} else if (rc == -EAGAIN) {
+		return;
+	}
+	if (rc == -EAGAIN) {
 		wait_for_room(p, w, t);
 	} else if (rc == -EPIPE || rc == -ECONNRESET) {
 		/* It is dead, and has not got this one; what it has answered
@@ -73,6 +77,7 @@ ipc__worker_send(struct ipc_pool *p, struct ipc__worker *w)
 	} else {
 		refuse(p, w, t, rc);
 	}
+	ipc__error_restore(&before);
 }
 
 /* The one with the least to do. */
@@ -144,7 +149,7 @@ answer(struct ipc_pool *p, struct ipc__worker *w,
 	w->count--;
 	w->serial++;
 	w->done++;
-	p->failures = p->crashes = 0;
+	p->failures = p->crashes = w->vain = 0;
 	if (t != NULL)
 		finish(p, t, h->status, size);
 	ipc__worker_clock(p, w);

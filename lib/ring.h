@@ -116,6 +116,7 @@ struct ipc__ring {
 	bool		 omit;		/* no fence is needed */
 	bool		 mirrored;
 	bool		 lasting;	/* opened: sides come and go */
+	bool		 shared;	/* our side has others beside us */
 	uint32_t	 nap;		/* own->sleep as we wrote it */
 	unsigned	 fences;
 
@@ -158,8 +159,10 @@ struct ipc__ring {
 	bool		 claims;	/* has grown: claims before writing */
 	bool		 gated;		/* can not grow while it shrinks */
 	uint32_t	 gate;		/* other->gate as we know it */
-	uint64_t	 young_u;	/* no new lines before it is here */
-	uint64_t	 young_v;	/* nor payload */
+	uint64_t	 real_u, real_v;/* memory is there up to here; 0: all */
+	uint64_t	 end_u, end_v;	/* or from here on */
+	uint64_t	 step;		/* payload lines to make real at once */
+	bool		 probe;		/* only asking: nothing is made real */
 	/* Held back. */
 	bool		 held;		/* the word of line u */
 	bool		 unfenced;	/* payload went around the cache */
@@ -261,9 +264,10 @@ int	ipc__ring_check(const void *memory, size_t size, uint64_t *payload);
 int	ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload,
 	    int dir, const struct ipc__ring_ops *ops, void *owner);
 
-/* Only the sleeping of a ring, in memory whose sides lie where a ring's do. */
+/* Only the sleeping of a ring, in memory whose sides lie where a ring's do.
+ * shared: many sleep on our side, by one mark. */
 void	ipc__ring_sleeper_only(struct ipc__ring *r, void *memory, int dir,
-	    const struct ipc__ring_ops *ops, void *owner);
+	    bool shared, const struct ipc__ring_ops *ops, void *owner);
 
 /*
  * Moving.  As the operations of a backend; -ENOSPC where there is no more
@@ -293,8 +297,11 @@ void	ipc__ring_free(struct ipc__ring *r);	/* what HOLD kept back */
  * work; afterwards the sender may have to be rung. */
 bool	ipc__ring_large(const struct ipc__ring *r);
 int	ipc__ring_shrink(struct ipc__ring *r);
-/* The sender: begins anew with a young ring. */
-void	ipc__ring_young(struct ipc__ring *r);
+/* The sender: memory may have been taken away.  It is made real again up to
+ * these positions: 0, -EAGAIN (not now), or why there is none. */
+void	ipc__ring_unreal(struct ipc__ring *r);
+int	ipc__ring_real_lines(struct ipc__ring *r, uint64_t to);
+int	ipc__ring_real_payload(struct ipc__ring *r, uint64_t to);
 /* May it grow now?  More lines; and so much payload that this many lines of it
  * are in use: 0, -EAGAIN if there can not be so many, or why not. */
 bool	ipc__ring_may_grow(struct ipc__ring *r);

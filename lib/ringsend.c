@@ -16,136 +16,11 @@
 
 #include "error.h"
 #include "ring.h"
+#include "ringsend.h"
 
-#define TINY_LINES	(sizeof ((struct ipc__ring_head *)0)->tiny / \
-			    IPC__RING_LINE)
 /* What makes a ring grow before it is full: bytes and lines per microsecond. */
 #define FAST_BYTES	1000u
 #define FAST_LINES	8u
-
-/* Says up to where we write from now on: false if the receiver has begun to
- * take memory away.  Pairs with ipc__ring_shrink(), as sleeping does. */
-static inline bool
-ring_claim(struct ipc__ring *r, uint64_t u, uint64_t v)
-{
-	ipc__ring_set(&r->own->claim, ipc__ring_pos(u, 0, v),
-	    memory_order_relaxed);
-	if (r->omit)
-		atomic_signal_fence(memory_order_seq_cst);
-	else
-		atomic_thread_fence(memory_order_seq_cst);
-	return atomic_load_explicit(&r->other->gate,
-	    memory_order_relaxed) == r->gate;
-}
-
-/* Where the next record's word stands. */
-static inline uint64_t
-ring_head_u(const struct ipc__ring *r)
-{
-	return ipc__ring_end(r->word) ? r->next_u : r->u;
-}
-
-static inline unsigned
-ring_head_cell(const struct ipc__ring *r)
-{
-	return ipc__ring_end(r->word) ? 0 : r->cell;
-}
-
-/* Loads the receiver's position; now and then with the clock beside it, as its
- * line has just come from the other core. */
-static uint64_t
-ring_load_pos(struct ipc__ring *r)
-{
-	uint64_t before, from, pos, was;
-
-	was = ipc__ring_pos(r->tail_u, 0, r->tail_v);
-	if (!ipc__distance_due(&r->distance))
-		return ipc__ring_get(&r->head->pos, memory_order_acquire);
-	before = ipc__copy_clock();
-	from = ipc__copy_clock();
-	pos = ipc__ring_get(&r->head->pos, memory_order_acquire);
-	if ((pos ^ was) >> 33 || (pos ^ was) << 34)
-		ipc__distance_note(&r->distance, from - before,
-		    ipc__copy_clock() - from);
-	return pos;
-}
-
-static int
-ring_look(struct ipc__ring *r)
-{
-	uint64_t head = ring_head_u(r), pos = ring_load_pos(r), bu, bv, size;
-
-	bu = (head - pos) & IPC__RING_U;
-	bv = (r->v - (pos >> 33)) & IPC__RING_V;
-	if (bu > 2 * (uint64_t)r->lines ||
-	    bv > 2 * (uint64_t)r->plines + TINY_LINES)
-		return ipc__fail(EBADMSG, "the ring is broken: position");
-	r->tail_u = head - bu;
-	r->tail_v = r->v - bv;
-	r->empty = bu == 0 && (pos >> 30 & 7) == ring_head_cell(r);
-	/* What was passed over at the end is of no message. */
-	if (r->empty)
-		r->tail_v = r->v;
-	r->limit_u = r->lines + (r->tail_u < r->barrier_u ? r->barrier_u :
-	    r->tail_u);
-	size = r->grown_v ? r->plines : TINY_LINES;
-	r->limit_v = size + (r->tail_v < r->barrier_v ? r->barrier_v :
-	    r->tail_v);
-	return 0;
-}
-
-/* The line after this one by the plain rule. */
-static inline void
-ring_follow(struct ipc__ring *r)
-{
-	if ((r->u & (r->lines - 1)) + 1 < r->grown_u) {
-		r->next_u = r->u + 1;
-		r->next_end = IPC__END_NEXT;
-	} else {
-		r->next_u = (r->u | (r->lines - 1)) + 1;
-		r->next_end = IPC__END_WRAP;
-	}
-}
-
-static inline uint64_t
-ring_later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-/* It is full: until the receiver has made room for a record, and, where it was
- * lines that were missing, freed a fourth of them; so a sender that is woken
- * finds something to do. */
-static int
-ring_full(struct ipc__ring *r, bool of_lines)
-{
-	uint64_t need = ipc__ring_lines(r->record);
-
-	r->full = true;
-	if (!ipc__ring_end(r->word))
-		ring_follow(r);
-	r->want_u = ring_later(r->tail_u + (of_lines ? r->grown_u / 4 : 0),
-	    r->next_u + r->spare + 1 - r->lines);
-	if (r->mirrored && r->grown_v == r->plines)
-		r->want_v = ring_later(r->tail_v, r->v + need - r->plines);
-	else
-		r->want_v = r->tail_v + (of_lines ? 0 :
-		    (r->grown_v ? r->grown_v : TINY_LINES) / 2);
-	return -EAGAIN;
-}
-
-static int
-ring_relieve(struct ipc__ring *r)
-{
-	int rc = ring_look(r);
-
-	if (rc < 0)
-		return rc;
-	if (!r->empty && (r->tail_u < r->want_u || r->tail_v < r->want_v))
-		return -EAGAIN;
-	r->full = false;
-	return 0;
-}
 
 /*
  * Descriptor lines
@@ -188,11 +63,22 @@ ring_turn_grown(struct ipc__ring *r)
 		return true;
 	/* Claimed before it is shown, as there is no way back from that. */
 	if (r->claims && !ring_claim(r, r->u - index + old, r->v)) {
-		ipc__ring_young(r);
+		ipc__ring_unreal(r);
 		return false;
 	}
 	ring_jump(r, r->u - index, old);
 	return true;
+}
+
+/* The next line may be missing only because its memory does. */
+static int
+ring_real_turn(struct ipc__ring *r)
+{
+	int rc = ipc__ring_real_lines(r, r->next_u + r->spare + 1);
+
+	if (rc == -EAGAIN)
+		return ipc__ring_full(r, true);
+	return rc < 0 ? rc : ipc__ring_look(r);
 }
 
 /* Decides which line follows the current one. */
@@ -208,12 +94,15 @@ ring_turn(struct ipc__ring *r)
 	ring_follow(r);
 	if (r->next_u + r->spare < r->limit_u)
 		return 0;
-	rc = ring_look(r);
+	rc = ipc__ring_look(r);
 	if (rc < 0)
+		return rc;
+	if (r->real_u && r->limit_u == r->real_u &&
+	    (rc = ring_real_turn(r)) < 0)
 		return rc;
 	if (r->next_u + r->spare < r->limit_u || ring_turn_grown(r))
 		return 0;
-	return ring_full(r, true);
+	return ipc__ring_full(r, true);
 }
 
 /* If another record like this one would not fit behind it, the line is closed
@@ -257,6 +146,7 @@ ring_fit(struct ipc__ring *r, uint64_t need)
 			/* Nothing is unread: all of it is free. */
 			r->v = start;
 			r->limit_v = start + size;
+			ipc__ring_bound(r);
 		}
 	}
 	r->at_v = start;
@@ -274,8 +164,6 @@ ring_place_grown(struct ipc__ring *r, uint64_t need)
 	if (r->grown_v == r->plines || !ipc__ring_may_grow(r))
 		return -EAGAIN;
 	old = r->grown_v;
-	if (old == 0 && r->tail_v < r->young_v)
-		return -EAGAIN;
 	index = r->v & (r->plines - 1);
 	start = r->v;
 	if (old == 0) {
@@ -296,6 +184,17 @@ ring_place_grown(struct ipc__ring *r, uint64_t need)
 	return 0;
 }
 
+/* There may be no room only because its memory is missing. */
+static int
+ring_real_place(struct ipc__ring *r, uint64_t need)
+{
+	int rc = ipc__ring_real_payload(r, r->at_v + need);
+
+	if (rc == 0)
+		rc = ipc__ring_look(r);
+	return rc < 0 ? rc : ring_fit(r, need) ? 0 : -EAGAIN;
+}
+
 static int
 ring_place(struct ipc__ring *r, uint64_t need)
 {
@@ -303,11 +202,16 @@ ring_place(struct ipc__ring *r, uint64_t need)
 
 	if (ring_fit(r, need))
 		return 0;
-	rc = ring_look(r);
+	rc = ipc__ring_look(r);
 	if (rc < 0)
 		return rc;
 	if (!r->wish && ring_fit(r, need))
 		return 0;
+	if (r->real_v && !r->wish && need <= r->grown_v) {
+		rc = ring_real_place(r, need);
+		if (rc != -EAGAIN)
+			return rc;
+	}
 	rc = ring_place_grown(r, need);
 	if (rc == 0)
 		goto out;
@@ -316,7 +220,7 @@ ring_place(struct ipc__ring *r, uint64_t need)
 	if (ring_fit(r, need))
 		return 0;
 	if (rc == -EAGAIN || need <= (r->grown_v ? r->grown_v : TINY_LINES))
-		rc = ring_full(r, false);
+		rc = ipc__ring_full(r, false);
 out:
 	r->wish = false;
 	return rc;
@@ -333,7 +237,7 @@ ring_reserve(struct ipc__ring *r, void **data, size_t size)
 	unsigned cells;
 	int rc;
 
-	if (r->full && (rc = ring_relieve(r)) < 0)
+	if (r->full && (rc = ipc__ring_relieve(r)) < 0)
 		return rc;
 	cells = size <= IPC__RING_INLINE ? ipc__ring_cells(size) : 1;
 	r->turn = false;
@@ -380,9 +284,9 @@ ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
 		    "of %zu of this ring", size, r->record);
 	rc = ring_reserve(r, data, size);
 	if (rc == 0 && !ring_claimed(r, size)) {
-		ipc__ring_young(r);
+		ipc__ring_unreal(r);
 		rc = ring_reserve(r, data, size);
-		/* It may have grown again at once. */
+		/* It was made real, and taken away again at once. */
 		if (rc == 0 && !ring_claimed(r, size))
 			rc = -EAGAIN;
 	}
@@ -557,7 +461,6 @@ ipc__ring_stretch(struct ipc__ring *r)
 bool
 ipc__ring_roomy(struct ipc__ring *r)
 {
-	uint64_t claim;
 	void *data;
 	int rc;
 
@@ -565,7 +468,7 @@ ipc__ring_roomy(struct ipc__ring *r)
 	if (r->open)
 		return true;
 	if (r->full) {
-		rc = ring_relieve(r);
+		rc = ipc__ring_relieve(r);
 		if (rc < 0)
 			return rc != -EAGAIN;
 	}
@@ -574,9 +477,15 @@ ipc__ring_roomy(struct ipc__ring *r)
 	/* Growing would make room; that is left to the send itself. */
 	if (r->grown_v < r->plines && r->grown_u < r->lines && r->denied == 0)
 		return true;
-	claim = ipc__ring_get(&r->own->claim, memory_order_relaxed);
-	rc = ipc__ring_reserve(r, &data, r->record);
-	r->open = false;
-	ipc__ring_set(&r->own->claim, claim, memory_order_relaxed);
+	r->probe = true;
+	rc = ipc__ring_look(r);
+	if (rc == 0)
+		rc = ring_reserve(r, &data, r->record);
+	r->probe = false;
+	/* What is not real shows at the next look. */
+	if (r->real_u | r->real_v) {
+		r->limit_u = r->u;
+		r->limit_v = r->v;
+	}
 	return rc != -EAGAIN;
 }

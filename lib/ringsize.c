@@ -7,7 +7,7 @@
  * The danger is that the sender writes there this very moment.  So before it
  * writes behind the young ring the sender stores in `claim' up to where, its
  * line and its payload, then loads the receiver's gate; if that is not what it
- * was, it falls back to the young ring.  The receiver stores an odd gate, makes
+ * was, it makes all memory real again before it uses it.  The receiver stores an odd gate, makes
  * a barrier, and then loads the claim: if there is nothing in it that the
  * receiver has not had, the sender writes nothing, and what it will claim next
  * it will find the gate changed.  That is Dekker's handshake, made lopsided by
@@ -21,17 +21,16 @@
  * the next one is shown before it is claimed: so the pages of the receiver's
  * line and of the one behind it stay.  A jump is claimed before it is shown.
  *
- * While the gate is odd the sender does not grow, since the receiver may not
- * have finished; a sender that can not go on without growing sleeps, and the
- * receiver rings it behind its gate.  Acquire and release of the even gate order
- * the giving back before the sender's making real.  A sender that falls back
- * while the receiver gives up may have left much unread: so it takes new lines
- * only when the receiver has come into a lap that began after that, and payload
- * when it has had all of before, as what is new is taken for free.  The words of
- * the lines are wiped, as laps are counted modulo 32.
+ * While the gate is odd the sender does not make memory real, since the
+ * receiver may not have finished; a sender that can not go on without sleeps,
+ * and the receiver rings it behind its gate.  Acquire and release of the even
+ * gate order the giving back before the sender's making real.  Where lines and
+ * payload lie and what is free does not change by any of this, and what is
+ * real stays what it is, so a sender that has seen the gate of a receiver that
+ * gave up loses a little time and nothing else.
  *
- * A kill of the receiver in here leaves the gate odd, and a young ring for the
- * rest of a conversation that is over.  Of the sender: nothing; what it has
+ * A kill of the receiver in here leaves the gate odd, and a sender that waits
+ * for the end of a conversation that is over.  Of the sender: nothing; what it has
  * claimed and not shown keeps the ring as large as it is.  A hostile receiver
  * that plays with its gate slows its own conversation down, and one that gives
  * memory back that is in use spoils what it would have received; a hostile
@@ -52,23 +51,19 @@
  * The sender
  */
 
+/* Pages in sight may have been taken away: all but the line that comes next and
+ * the young ring is to be made real again, once around. */
 void
-ipc__ring_young(struct ipc__ring *r)
+ipc__ring_unreal(struct ipc__ring *r)
 {
 	/* Relaxed: growing looks again. */
 	r->gate = atomic_load_explicit(&r->other->gate, memory_order_relaxed);
-	r->claims = r->mirrored = r->wish = false;
-	r->grown_u = IPC__RING_YOUNG;
-	r->grown_v = 0;
-	atomic_store_explicit(&r->head->lines_used, htole32(r->grown_u),
-	    memory_order_relaxed);
-	atomic_store_explicit(&r->head->payload_used, 0,
-	    memory_order_relaxed);
-	r->young_u = (r->u | (r->lines - 1)) + 1;
-	r->young_v = r->v;
-	/* What is unread in the young payload was not jumped over for ever. */
-	r->barrier_v = 0;
-	/* Whatever comes next looks at the receiver's position. */
+	r->real_u = (ipc__ring_end(r->word) ? r->next_u : r->u) + 1;
+	r->end_u = r->real_u + r->lines;
+	r->real_v = r->grown_v > 0 ? r->v : 0;
+	r->end_v = r->v + r->plines;
+	r->step = FIRST_LINES;
+	/* Whatever comes next looks at the limits. */
 	r->limit_u = r->u;
 	r->limit_v = r->v;
 }
@@ -82,7 +77,7 @@ ipc__ring_may_grow(struct ipc__ring *r)
 	    memory_order_acquire);
 
 	if (r->claims && gate != r->gate)
-		ipc__ring_young(r);
+		ipc__ring_unreal(r);
 	r->gated = le32toh(gate) & 1;
 	if (r->gated)
 		return false;
@@ -106,13 +101,13 @@ bool
 ipc__ring_grow_lines(struct ipc__ring *r)
 {
 	size_t from, to;
-	uint32_t i, n;
+	uint32_t n;
 
 	if (r->denied > 0) {
 		r->denied--;
 		return false;
 	}
-	if (!ipc__ring_may_grow(r) || r->tail_u < r->young_u)
+	if (!ipc__ring_may_grow(r))
 		return false;
 	/* Up to the end of a page: 24 lines and then 64 on each. */
 	n = (r->grown_u * GROWTH + 40 + 63) / 64 * 64 - 40;
@@ -124,9 +119,6 @@ ipc__ring_grow_lines(struct ipc__ring *r)
 		r->denied = DENIALS;
 		return false;
 	}
-	/* Words of laps long past must not look like those of this one. */
-	for (i = r->grown_u; r->young_u > 0 && i < n; i++)
-		ipc__ring_set(&r->line[i].word, 0, memory_order_relaxed);
 	r->grown_u = n;
 	atomic_store_explicit(&r->head->lines_used, htole32(n),
 	    memory_order_relaxed);
@@ -172,6 +164,74 @@ ipc__ring_grow_payload(struct ipc__ring *r, uint64_t behind)
 	    htole32((uint32_t)lines), memory_order_relaxed);
 	if (lines == r->plines && r->ops->mirror(r->owner) == 0)
 		r->mirrored = true;
+	ring_grew(r);
+	return 0;
+}
+
+/* From line `index' of `used', at most n: how many are real now. */
+static int64_t
+ring_real(struct ipc__ring *r, size_t start, uint64_t index, uint64_t used,
+    uint64_t n)
+{
+	int rc;
+
+	if (n > used - index)
+		n = used - index;
+	rc = r->ops->populate(r->owner, start + (size_t)index * IPC__RING_LINE,
+	    (size_t)n * IPC__RING_LINE);
+	return rc < 0 ? rc : (int64_t)n;
+}
+
+int
+ipc__ring_real_lines(struct ipc__ring *r, uint64_t to)
+{
+	uint64_t index, n;
+	int64_t got;
+
+	if (!ipc__ring_may_grow(r))
+		return -EAGAIN;
+	while (r->real_u < to && r->real_u < r->end_u) {
+		index = r->real_u & (r->lines - 1);
+		if (index >= r->grown_u) {
+			r->real_u += r->lines - index;
+			continue;
+		}
+		/* To the end of a page, as where it grows. */
+		n = 64 - (index + 40) % 64;
+		got = ring_real(r, sizeof *r->head, index, r->grown_u, n);
+		if (got < 0)
+			return (int)got;
+		r->real_u += (uint64_t)got;
+	}
+	if (r->real_u >= r->end_u)
+		r->real_u = 0;
+	ring_grew(r);
+	return 0;
+}
+
+int
+ipc__ring_real_payload(struct ipc__ring *r, uint64_t to)
+{
+	size_t start = (size_t)(r->payload - (unsigned char *)r->head);
+	uint64_t index;
+	int64_t got;
+
+	if (!ipc__ring_may_grow(r))
+		return -EAGAIN;
+	while (r->real_v < to && r->real_v < r->end_v) {
+		index = r->real_v & (r->plines - 1);
+		if (index >= r->grown_v) {
+			r->real_v += r->plines - index;
+			continue;
+		}
+		got = ring_real(r, start, index, r->grown_v, r->step);
+		if (got < 0)
+			return (int)got;
+		r->real_v += (uint64_t)got;
+		r->step *= GROWTH;
+	}
+	if (r->real_v >= r->end_v)
+		r->real_v = 0;
 	ring_grew(r);
 	return 0;
 }

@@ -19,8 +19,8 @@ int ipc__robust_init(pthread_mutex_t *, bool recursive, bool pi);
 /* Programs of another word size or C library have other ones. */
 uint32_t ipc__robust_abi(void);
 
-/* pthread_mutex_clocklock(3) on the monotonic clock, as the thread sanitizer has
- * to be told. */
+/* pthread_mutex_clocklock(3) on the monotonic clock, of which the thread
+ * sanitizer is told. */
 int ipc__clocklock(pthread_mutex_t *, int64_t deadline);
 
 /* Locks it.  deadline: -1 never, 0 do not wait.  -EOWNERDEAD: it is locked and

@@ -102,6 +102,14 @@ ipc__rpc_body(size_t name)
 uint32_t ipc__rpc_code_put(int code);
 int ipc__rpc_code_get(uint32_t wire);
 
+/* What this process lacks just now, and the connection is not to blame for. */
+static inline bool
+ipc__rpc_passes(ssize_t rc)
+{
+	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM ||
+	    rc == -ENOBUFS;
+}
+
 /* Does this channel carry calls?  0, or why not. */
 int ipc__rpc_fits(const struct ipc_channel *ch, struct ipc_info *info);
 

@@ -109,11 +109,9 @@ own_fault(int rc)
 	case -EOPNOTSUPP:
 	case -EINVAL:
 	case -EBADF:
-	case -ENOMEM:
-	case -EMFILE:
 		return true;
 	default:
-		return false;
+		return ipc__rpc_passes(rc);
 	}
 }
 
@@ -178,17 +176,17 @@ static void
 wait_answer(struct ipc_rpc_client *c, struct ipc__rpc_slot *slot,
     int64_t deadline, int timeout)
 {
-	int left = timeout;
+	int left = timeout, rc;
 
-	for (;;) {
-		(void)ipc__rpc_take_in(c, left, NULL);
+	do {
+		rc = ipc__rpc_take_in(c, left, NULL);
 		if (ipc__likely(slot->state != IPC__RPC_WAITED))
 			return;
 		left = timeout == 0 ? 0 : ipc__rpc_left(deadline);
-		if (left == 0)
-			break;
-	}
-	ipc__rpc_give_up_call(c, slot, timeout == 0 ? -EAGAIN : -ETIMEDOUT);
+	} while (rc >= 0 && left != 0);
+	if (rc >= 0)
+		rc = timeout == 0 ? -EAGAIN : -ETIMEDOUT;
+	ipc__rpc_give_up_call(c, slot, rc);
 }
 
 static int
@@ -365,6 +363,8 @@ dispatch(struct ipc_rpc_client *c, int timeout)
 			    -ETIMEDOUT);
 		rc = ipc__rpc_take_in(c, ipc__rpc_until(&c->heap, left),
 		    &ran);
+		if (rc < 0 && c->ch != NULL && ran == 0)
+			return rc;
 		if (rc <= 0 && left > 0)
 			left = ipc__rpc_left(deadline);
 	}

@@ -155,8 +155,9 @@ int ipc__rpc_hand_out(struct ipc_rpc_client *c, struct ipc__rpc_node *n,
     void **reply, size_t *size);
 
 /* rpc_take.c */
-/* Takes in one message: 1, 0 nothing in this time, or the end.  ran: done may
- * be run at once, and is counted; NULL: it is kept for the next dispatch. */
+/* Takes in one message: 1, 0 nothing in this time, or the end, or (c->ch is
+ * still there) what this process lacks.  ran: done may be run at once, and is
+ * counted; NULL: it is kept for the next dispatch. */
 int ipc__rpc_take_in(struct ipc_rpc_client *c, int timeout, int *ran);
 /* Runs what is ready: how many. */
 int ipc__rpc_run_ready(struct ipc_rpc_client *c);

@@ -4,7 +4,6 @@
  * loops, and the end.
  */
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -410,7 +409,6 @@ ipc_rpc_attach(struct ipc_rpc_client **out, struct ipc_channel *ch)
 {
 	struct ipc_rpc_client *c;
 	struct ipc_info info = { .struct_size = sizeof info };
-	char text[64];
 	int rc;
 
 	if (out == NULL || ch == NULL)
@@ -419,8 +417,7 @@ ipc_rpc_attach(struct ipc_rpc_client **out, struct ipc_channel *ch)
 	rc = ipc_info(ch, &info);
 	if (rc < 0)
 		return rc;
-	snprintf(text, sizeof text, "%s:", info.scheme);
-	c = client_alloc(text);
+	c = client_alloc(info.scheme);
 	if (c == NULL)
 		return -ENOMEM;
 	rc = attach(c, ch);

@@ -117,6 +117,8 @@ ipc__rpc_tell(const struct ipc_rpc_client *c, int status, const void *text,
 		    (const char *)text);
 	else
 		(void)ipc__fail(-status, "%s: %s", c->address,
+		    status == -ECANCELED ? "the call was cancelled" :
+		    status == -ETIMEDOUT ? "no answer in time" :
 		    ipc_strerror(status));
 	return status;
 }

@@ -97,12 +97,12 @@ choose(struct ipc_rpc_server *s, struct ipc__rpc_session *x, bool alone)
 		return;
 	s->alone = alone && s->lonely == x ? s->alone + 1 : 0;
 	s->lonely = x;
-	if (old != NULL && ++s->idle >= DESERTED &&
-	    ipc__rpc_watch_session(old) < 0)
-		ipc__rpc_session_end(old, -EPIPE, false);
+	/* Without a free descriptor it stays the favourite. */
+	if (old != NULL && ++s->idle >= DESERTED)
+		(void)ipc__rpc_watch_session(old);
 	if (s->favourite == NULL && s->alone >= LONELY &&
-	    x->reading == IPC__RPC_WATCHED && ipc__rpc_favour(x) < 0)
-		ipc__rpc_session_end(x, -EPIPE, false);
+	    x->reading == IPC__RPC_WATCHED)
+		(void)ipc__rpc_favour(x);
 }
 
 static int

@@ -316,6 +316,7 @@ close_listeners(struct ipc_rpc_server *s)
 int
 ipc_rpc_server_close(struct ipc_rpc_server *s)
 {
+	struct ipc__rpc_session *x;
 	struct ipc_rpc_call *call;
 
 	if (s == NULL)
@@ -328,6 +329,9 @@ ipc_rpc_server_close(struct ipc_rpc_server *s)
 	close_listeners(s);
 	while (s->sessions != NULL)
 		ipc__rpc_session_end(s->sessions, -EPIPE, false);
+	/* From here on nobody is listed any more. */
+	while ((x = ipc__rpc_listed(s->hub)) != NULL)
+		ipc__rpc_session_unref(x);
 	ipc__rpc_reap(s);
 	if (s->timer != -1)
 		close(s->timer);

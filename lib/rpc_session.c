@@ -174,34 +174,37 @@ ipc__rpc_unwatch(struct ipc__rpc_session *x)
 	x->reading = IPC__RPC_PAUSED;
 }
 
+/* Without a free descriptor all stays as it is. */
 int
 ipc__rpc_watch_session(struct ipc__rpc_session *x)
 {
-	int rc;
+	int rc, fd;
 
 	if (x->reading == IPC__RPC_WATCHED)
 		return 0;
+	fd = ipc_fd(x->ch, IPC_RECV, NULL);
+	if (fd < 0)
+		return fd;
+	rc = ipc__rpc_add(x->server, fd, &x->read);
+	if (rc < 0) {
+		ipc__fd_drop(x->ch, IPC_RECV);
+		return rc;
+	}
 	ipc__rpc_unwatch(x);
-	x->read_fd = ipc_fd(x->ch, IPC_RECV, NULL);
-	if (x->read_fd < 0)
-		return x->read_fd;
-	rc = ipc__rpc_add(x->server, x->read_fd, &x->read);
-	if (rc == 0)
-		x->reading = IPC__RPC_WATCHED;
-	return rc;
+	x->read_fd = fd;
+	x->reading = IPC__RPC_WATCHED;
+	return 0;
 }
 
-/* It is waited for directly, which is as quick as if there were no other. */
+/* It is waited for directly, which is as quick as if there were no other.  What
+ * sleeping needs is made here, and not when there may be no descriptor left. */
 int
 ipc__rpc_favour(struct ipc__rpc_session *x)
 {
 	struct ipc_rpc_server *s = x->server;
-	int rc = 0;
+	int rc;
 
-	if (s->favourite == x)
-		return 0;
-	if (s->favourite != NULL)
-		rc = ipc__rpc_watch_session(s->favourite);
+	rc = ipc_fd(x->ch, IPC_RECV, NULL);
 	if (rc < 0)
 		return rc;
 	ipc__rpc_unwatch(x);

@@ -98,6 +98,8 @@ next(struct ipc_rpc_stream *s, void **data, size_t *size, int timeout)
 			    -ETIMEDOUT);
 		rc = ipc__rpc_take_in(c, ipc__rpc_until(&c->heap, left),
 		    NULL);
+		if (rc < 0 && c->ch != NULL)
+			return rc;
 		if (rc == 0 && left > 0)
 			left = ipc__rpc_left(deadline);
 	}

@@ -277,6 +277,7 @@ ipc__rpc_take_in(struct ipc_rpc_client *c, int timeout, int *ran)
 		return frame(c, (size_t)n, ran);
 	if (n == -EAGAIN || n == -ETIMEDOUT || n == -EINTR || n == -ECANCELED)
 		return 0;
-	ipc__rpc_lost(c, (int)n);
+	if (!ipc__rpc_passes(n))
+		ipc__rpc_lost(c, (int)n);
 	return (int)n;
 }

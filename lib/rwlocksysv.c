@@ -227,8 +227,6 @@ sysv_unlock(struct ipc_rwlock *l, unsigned place)
 		rc = sysv_give_all(id);
 	else
 		rc = semop(id, &one, 1) == 0 ? 0 : ipc__sysvset_fail("semop");
-	if (rc == -EINVAL)
-		rc = ipc__fail(EIDRM, "the lock was removed");
 	if ((rc == 0 || rc == -EIDRM) && place != IPC__RW_WRITER)
 		ipc__rw_unclaim(l, place);
 	return rc;

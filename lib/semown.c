@@ -49,8 +49,8 @@ own_lock(struct ipc__sem_own *o)
 	enum ipc__quick quick;
 	int rc;
 
-	if (o->hold.lock == NULL)
-		rc = ipc__robust_lock(&o->shared->guard.mutex, -1);
+	if (ipc__unlikely(o->guard != NULL))
+		rc = ipc__robust_lock(o->guard, -1);
 	else {
 		quick = ipc__futexlock_try(&o->hold);
 		rc = ipc__likely(quick == IPC__DONE) ? 0 :
@@ -81,8 +81,8 @@ own_leave(struct ipc__sem_own *o, int rc)
 {
 	int left = 0;
 
-	if (o->hold.lock == NULL)
-		pthread_mutex_unlock(&o->shared->guard.mutex);
+	if (ipc__unlikely(o->guard != NULL))
+		pthread_mutex_unlock(o->guard);
 	else if (ipc__unlikely(ipc__futexlock_give(&o->hold) != IPC__DONE))
 		left = ipc__futexlock_unlock(&o->hold);
 	return rc < 0 ? rc : left < 0 ? left : rc;
@@ -371,10 +371,11 @@ own_open(struct ipc_sem *s, const struct ipc__address *a, int flags)
 	if (rc < 0)
 		return rc;
 	o->shared = data;
-	if (!o->shared->futex)
-		return 0;
-	o->hold.lock = &o->shared->guard.futex;
-	rc = ipc__futexlock_need();
+	if (o->shared->futex) {
+		o->hold.lock = &o->shared->guard.futex;
+		rc = ipc__futexlock_need();
+	} else
+		o->guard = &o->shared->guard.mutex;
 	if (rc < 0) {
 		close(o->bell);
 		munmap(o->shared, sizeof *o->shared);

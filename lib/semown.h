@@ -49,8 +49,8 @@ struct ipc__sem_watched {
 struct ipc__sem_own {
 	struct ipc_sem	 sem;
 	struct ipc__sem_shared *shared;
-	struct ipc__hold hold;		/* of the guard; its lock is NULL where
-					   that is one of the C library */
+	struct ipc__hold hold;		/* of the guard; or */
+	pthread_mutex_t	*guard;		/* it is one of the C library */
 	int		 bell;		/* the FIFO */
 	bool		 undo;
 	int		 slot;		/* our record, or -1; with the guard */

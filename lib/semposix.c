@@ -99,8 +99,8 @@ posix_check(const char *name)
 /*
  * Is the value the lower half of the word that it begins with, and who waits
  * counted in the upper half?  So it has been in the GNU C library since 2.21 on
- * machines of 64 bits, and must stay, as programs with all of its versions share
- * semaphores in memory.  Still it is tried.
+ * machines of 64 bits, and must stay, as programs with all of its versions
+ * share semaphores in memory.  Still it is tried.
  */
 static bool
 word_is_known(void)

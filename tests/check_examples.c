@@ -304,8 +304,8 @@ START_TEST(chat_is_one_for_all_ways_in)
 	program_run(&clients, 0, NULL, "cd $dir && mkfifo a b c; "
 	    "await() { until grep -q \"$1\" $2; do sleep .01; done; }; "
 	    "await q addresses; i=1; for n in a b c; do "
-	    "$examples/chat_client \"$(sed -n ${i}p addresses)\" $n <$n >$n.out "
-	    "& i=$((i + 1)); done; exec 3>a 4>b 5>c; "
+	    "$examples/chat_client \"$(sed -n ${i}p addresses)\" $n "
+	    "<$n >$n.out & i=$((i + 1)); done; exec 3>a 4>b 5>c; "
 	    "for n in a b c; do await '3 are' $n.out; done; "
 	    "echo hello >&3; await 'a: hello' b.out; await 'a: hello' c.out; "
 	    "echo hi >&5; await 'c: hi' a.out; await 'c: hi' b.out; "
@@ -318,6 +318,54 @@ START_TEST(chat_is_one_for_all_ways_in)
 	kill(daemon.pid, SIGKILL);
 	ck_assert_int_eq(program_end(&daemon), 128 + SIGKILL);
 	program_free(&daemon);
+}
+END_TEST
+
+START_TEST(a_crashed_tab_leaves_the_browser_alive)
+{
+	struct program p;
+
+	program_run(&p, 0, NULL, "$examples/browser | sed 's/\\(crashed\\):.*/"
+	    "\\1/'");
+	assert_text(&p, "tab 0 shows '40 the news' in shade 40\n"
+	    "tab 1 has crashed\n"
+	    "tab 2 shows '200 an idea' in shade 200\n"
+	    "tab 0 shows '40 the news' in shade 40\n"
+	    "tab 2 shows '200 an idea' in shade 200\n");
+	program_free(&p);
+}
+END_TEST
+
+static const char *const catalogues[] = {
+	"unix:$dir/s", "memfd:$dir/s", "pipe:$dir/s"
+};
+#define CATALOGUES	((int)(sizeof catalogues / sizeof catalogues[0]))
+
+START_TEST(protobuf_server_answers_protobuf_client)
+{
+	struct program server, client;
+	char command[128];
+
+	if (!built("protobuf_server"))
+		return;
+	snprintf(command, sizeof command, "exec $examples/protobuf_server %s",
+	    catalogues[_i]);
+	program_start(&server, NULL, command);
+	await_file(in_dir("s"));
+	snprintf(command, sizeof command,
+	    "$examples/protobuf_client %s Kernighan", catalogues[_i]);
+	program_run(&client, 0, NULL, command);
+	assert_text(&client, "1978 The C Programming Language\n"
+	    "1984 The UNIX Programming Environment\n");
+	program_free(&client);
+	snprintf(command, sizeof command,
+	    "$examples/protobuf_client %s Nobody", catalogues[_i]);
+	program_run(&client, 1, NULL, command);
+	ck_assert_ptr_nonnull(strstr(client.errors, "nothing by this author"));
+	program_free(&client);
+	kill(server.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&server), 128 + SIGKILL);
+	program_free(&server);
 }
 END_TEST
 
@@ -342,5 +390,8 @@ main(void)
 	tcase_add_loop_test(tc, threads_are_processes_by_another_address, 0,
 	    THREADS);
 	tcase_add_test(tc, chat_is_one_for_all_ways_in);
+	tcase_add_test(tc, a_crashed_tab_leaves_the_browser_alive);
+	tcase_add_loop_test(tc, protobuf_server_answers_protobuf_client, 0,
+	    CATALOGUES);
 	return program_run_all(s);
 }

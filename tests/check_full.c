@@ -292,6 +292,29 @@ START_TEST(something_else_is_refused)
 }
 END_TEST
 
+/* As one leaves it who is killed while it makes a ring that others may use. */
+START_TEST(a_half_made_bell_is_finished)
+{
+	static const char *const suffix[] = { "r", "s" };
+	struct ipc_channel *ch[2];
+	char bell[300];
+	struct stat st;
+
+	name_ring(_i);
+	strlcat(name, "?mode=0660", sizeof name);
+	for (int i = 0; i < 2; i++) {
+		snprintf(bell, sizeof bell, "%.*s.ipc%s",
+		    (int)strcspn(file, "?"), file, suffix[i]);
+		expect_sys(mkfifo(bell, 0600));
+		expect(0, make_ends(ch));
+		expect_sys(stat(bell, &st));
+		expect(0660, st.st_mode & 07777);
+		close_ends(ch);
+		remove_it();
+	}
+}
+END_TEST
+
 /* A segment of somebody's under a bare key: too small, empty, rubbish. */
 START_TEST(a_foreign_segment_is_refused)
 {
@@ -332,6 +355,7 @@ main(void)
 	tcase_add_loop_test(tc, another_layout_is_refused, 0, OPENED);
 	tcase_add_loop_test(tc, another_size_is_refused, 0, OPENED);
 	tcase_add_loop_test(tc, something_else_is_refused, 0, OPENED);
+	tcase_add_loop_test(tc, a_half_made_bell_is_finished, 0, OPENED);
 	tcase_add_test(tc, a_foreign_segment_is_refused);
 	return suite_close();
 }

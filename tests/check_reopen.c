@@ -33,12 +33,12 @@ live_as_sender(void *arg)
 	struct side *me = arg;
 	struct ipc_channel *ch;
 
-	tale->stage = LISTENING;
+	reach(LISTENING);
 	expect(0, ipc_open(&ch, name, IPC_SEND));
-	tale->stage = MET;
+	reach(MET);
 	for (int i = 0; i < LINES; i++)
 		expect(0, say(ch, me, 0, false));
-	tale->stage = CLOSING;
+	reach(CLOSING);
 	expect(0, ipc_close(ch));
 }
 
@@ -135,9 +135,9 @@ live_as_receiver(void *may_miss)
 	struct ipc_channel *ch;
 	struct line line;
 
-	tale->stage = LISTENING;
+	reach(LISTENING);
 	expect(0, ipc_open(&ch, reader, IPC_RECV | IPC_CREATE));
-	tale->stage = MET;
+	reach(MET);
 	expect(0, hear_on(ch, &line));
 	if (may_miss == NULL || line.number != tale->next + 1)
 		expect(tale->next, line.number);
@@ -148,7 +148,7 @@ live_as_receiver(void *may_miss)
 		expect(0, hear_on(ch, &line));
 		expect(tale->next, line.number);
 	}
-	tale->stage = CLOSING;
+	reach(CLOSING);
 	expect(0, ipc_close(ch));
 }
 

@@ -396,6 +396,10 @@ pause_randomly(unsigned *seed)
 	}
 }
 
+/* Does not wait a second before it shrinks the ring anew; and its sender gives
+ * it the occasion. */
+static bool restless;
+
 /* Sends n messages that tell their number, sleeping where it must. */
 static int
 sender(struct ipc__half *h, unsigned n, unsigned seed)
@@ -415,24 +419,40 @@ sender(struct ipc__half *h, unsigned n, unsigned seed)
 			if (!await(h, 20000))
 				return 2;
 		pause_randomly(&seed);
+		if (restless && i % 256 == 0)
+			usleep(1000);
 	}
 	return 0;
+}
+
+static bool
+is_message(const unsigned char *p, ssize_t size, unsigned n)
+{
+	ssize_t i;
+
+	if (size < 4 || memcmp(p, &n, 4) != 0)
+		return false;
+	for (i = 4; i < size; i++)
+		if (p[i] != (n & 0xff))
+			return false;
+	return true;
 }
 
 static int
 receiver(struct ipc__half *h, unsigned n, unsigned seed)
 {
 	static unsigned char buffer[1 << 16];
-	unsigned i, k;
+	unsigned i;
 	ssize_t size;
 
 	for (i = 0; i < n; i++) {
-		while ((size = get(h, buffer, sizeof buffer)) == -EAGAIN)
+		while ((size = get(h, buffer, sizeof buffer)) == -EAGAIN) {
+			if (restless)
+				IPC__STATE(h, struct ipc__shm)->calm = 0;
 			if (!await(h, 20000))
 				return 3;
-		if (size < 4 || (memcpy(&k, buffer, 4), k != i) ||
-		    buffer[size - 1] != (size > 4 ? (i & 0xff) :
-		    buffer[size - 1]))
+		}
+		if (!is_message(buffer, size, i))
 			return 4;
 		pause_randomly(&seed);
 	}
@@ -463,6 +483,86 @@ START_TEST(no_wake_up_is_lost)
 		_exit(sender(e.send, n, 7));
 	ck_assert_int_eq(receiver(e.recv, n, 9), 0);
 	ck_assert_int_eq(wait_for(child), 0);
+	pair_free(&e);
+}
+END_TEST
+
+/* Its receiver takes memory away whenever it can, while the sender may just be
+ * about to use it. */
+START_TEST(a_ring_that_shrinks_loses_nothing)
+{
+	const struct ipc__shm *s;
+	struct ends e;
+	unsigned gate;
+	pid_t child;
+
+	restless = true;
+	pair_of(&e, backends[_i], 0);
+	child = fork();
+	if (child == 0)
+		_exit(sender(e.send, 20000, 3));
+	ck_assert_int_eq(receiver(e.recv, 20000, 4), 0);
+	ck_assert_int_eq(wait_for(child), 0);
+	ck_assert(!await(e.recv, 0));
+	s = IPC__STATE(e.recv, struct ipc__shm);
+	gate = le32toh(atomic_load(&s->ring.own->gate));
+	ck_assert_uint_eq(gate % 2, 0);
+	ck_assert_uint_gt(gate / 2, 0);
+	pair_free(&e);
+	restless = false;
+}
+END_TEST
+
+/* What the kernel has for it, in bytes. */
+static size_t
+memory_of(const struct ipc__half *h)
+{
+	const struct ipc__shm_map *map =
+	    IPC__STATE(h, struct ipc__shm)->map;
+	char line[512];
+	struct stat st;
+	unsigned long rss;
+	FILE *f;
+	int id;
+
+	if (map->mem >= 0) {
+		ck_assert_int_eq(fstat(map->mem, &st), 0);
+		return (size_t)st.st_blocks * 512;
+	}
+	f = fopen("/proc/sysvipc/shm", "r");
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof line, f) != NULL)
+		if (sscanf(line, "%*s %d %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+		    "%*s %*s %*s %lu", &id, &rss) == 2 && id == map->id)
+			break;
+	ck_assert(!feof(f));
+	fclose(f);
+	return rss;
+}
+
+START_TEST(a_drained_ring_gives_its_memory_back)
+{
+	static unsigned char buffer[1 << 16];
+	struct ends e;
+	unsigned i, n;
+
+	pair_of(&e, backends[_i], 0);
+	for (i = 0; i < 20; i++) {
+		for (n = 0; put(e.send, buffer, i % 2 ? 5000 : 50, 0) >= 0;)
+			n++;
+		if (i % 2 == 1)
+			ck_assert_uint_gt(memory_of(e.recv), 3 << 20);
+		while (n-- > 0)
+			ck_assert_int_ge(get(e.recv, buffer, sizeof buffer),
+			    0);
+		IPC__STATE(e.recv, struct ipc__shm)->calm = 0;
+		ck_assert(e.recv->be->calm(e.recv) >= 0);
+		ck_assert_int_eq(e.recv->be->arm(e.recv, IPC_RECV), 0);
+		ck_assert_int_eq(e.recv->be->calm(e.recv), -1);
+		ck_assert_uint_le(memory_of(e.recv), 12 << 10);
+		ck_assert_int_eq(put(e.send, buffer, 500, 0), 500);
+		ck_assert_int_eq(get(e.recv, buffer, 500), 500);
+	}
 	pair_free(&e);
 }
 END_TEST
@@ -753,6 +853,103 @@ START_TEST(latest_of_a_name)
 }
 END_TEST
 
+/* Each is shown what is new to it, and is woken by it. */
+START_TEST(many_look_at_the_newest)
+{
+	const struct ipc_backend *be = named(_i);
+	struct ipc__half *in[5], *out;
+	char buffer[10];
+	unsigned i, k;
+
+	latest = true;
+	for (i = 0; i < 5; i++) {
+		in[i] = open_as(be, IPC_RECV, IPC_CREATE, 0);
+		ck_assert_int_eq(get(in[i], buffer, 10), -EAGAIN);
+		ck_assert(!await(in[i], 0));
+	}
+	out = open_as(be, IPC_SEND, 0, 0);
+	open_as(be, IPC_SEND, 0, -EBUSY);
+	for (k = 1; k < 9; k++) {
+		ck_assert_int_eq(put(out, buffer, k, 0), k);
+		for (i = 0; i < 5; i++) {
+			if (k % (i + 1) != 0)
+				continue;
+			ck_assert(await(in[i], 1000));
+			ck_assert_int_eq(get(in[i], buffer, 10), k);
+			ck_assert_int_eq(get(in[i], buffer, 10), -EAGAIN);
+			ck_assert(!await(in[i], 0));
+		}
+	}
+	half_free(out);
+	for (i = 0; i < 5; i++) {
+		ck_assert(await(in[i], 1000));
+		if (8 % (i + 1) != 0)
+			ck_assert_int_eq(get(in[i], buffer, 10), 8);
+		ck_assert(await(in[i], 1000));
+		ck_assert_int_eq(get(in[i], buffer, 10), -EPIPE);
+		ck_assert_int_eq(be->again(in[i]), 1);
+		half_free(in[i]);
+	}
+	unlink_as(be);
+	latest = false;
+}
+END_TEST
+
+/* Looks until it has seen the last of them, sleeping in between. */
+static int
+looker(const struct ipc_backend *be, unsigned last, unsigned seed)
+{
+	struct ipc__half *h = open_as(be, IPC_RECV, 0, 0);
+	unsigned n = 0, before = 0;
+	ssize_t size;
+
+	while (n < last) {
+		size = get(h, &n, sizeof n);
+		if (size == -EAGAIN) {
+			if (!await(h, 20000))
+				return 3;
+			continue;
+		}
+		if (size != sizeof n || n <= before)
+			return 4;
+		before = n;
+		pause_randomly(&seed);
+	}
+	half_free(h);
+	return 0;
+}
+
+START_TEST(many_sleep_and_all_are_woken)
+{
+	const struct ipc_backend *be = named(_i);
+	const unsigned last = 3000;
+	unsigned n, seed = 5;
+	struct ipc__half *out;
+	pid_t child[4];
+
+	latest = true;
+	out = open_as(be, IPC_SEND, IPC_CREATE, 0);
+	for (n = 0; n < 4; n++) {
+		child[n] = fork();
+		if (child[n] == 0) {
+			half_free(out);
+			_exit(looker(be, last, n));
+		}
+	}
+	for (n = 1; n <= last; n++) {
+		ck_assert_int_eq(put(out, &n, sizeof n, 0), sizeof n);
+		pause_randomly(&seed);
+		if (n % 8 == 0)
+			usleep(100);
+	}
+	for (n = 0; n < 4; n++)
+		ck_assert_int_eq(wait_for(child[n]), 0);
+	half_free(out);
+	unlink_as(be);
+	latest = false;
+}
+END_TEST
+
 /* What is not a whole ring is not mapped. */
 START_TEST(a_spoilt_file_is_refused)
 {
@@ -927,6 +1124,10 @@ main(void)
 	    BACKENDS);
 	tcase_add_loop_test(tc, a_full_ring_wakes_its_sender, 0, BACKENDS);
 	tcase_add_loop_test(tc, no_wake_up_is_lost, 0, BACKENDS);
+	tcase_add_loop_test(tc, a_ring_that_shrinks_loses_nothing, 0,
+	    BACKENDS);
+	tcase_add_loop_test(tc, a_drained_ring_gives_its_memory_back, 0,
+	    BACKENDS);
 	tcase_add_test(tc, full_memory_is_an_error);
 	tcase_add_loop_test(tc, only_the_newest_is_there, 0, BACKENDS);
 	tcase_add_loop_test(tc, no_slot_is_ever_torn, 0, BACKENDS);
@@ -934,6 +1135,8 @@ main(void)
 	tcase_add_loop_test(names, killed_senders_lose_nothing, 0, 4);
 	tcase_add_test(names, a_slot_holds_what_was_asked_for);
 	tcase_add_loop_test(names, latest_of_a_name, 0, 4);
+	tcase_add_loop_test(names, many_look_at_the_newest, 0, 4);
+	tcase_add_loop_test(names, many_sleep_and_all_are_woken, 0, 4);
 	tcase_add_test(names, a_spoilt_file_is_refused);
 	tcase_add_loop_test(tc, a_hostile_side_breaks_only_its_ring, 0, 4);
 	suite_add_tcase(s, tc);

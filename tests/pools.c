@@ -85,6 +85,10 @@ order_handler(struct ipc_pool_job *job, const void *task, size_t size,
 	case ORDER_NAP:
 		pause_ms(o.arg);
 		break;
+	case ORDER_WAIT:
+		while (!atomic_load(&seen->gate))
+			pause_ms(1);
+		break;
 	case ORDER_PID:
 		return answer_number(job, getpid());
 	case ORDER_FDS:
@@ -131,6 +135,8 @@ orders_new(const struct ipc_pool_config *config)
 	struct ipc_pool *p;
 
 	c.struct_size = sizeof c;
+	atomic_store(&seen->gate, 0);
+	atomic_store(&seen->count, 0);
 	if (c.address == NULL && here.scheme != NULL)
 		c.address = address("");
 	if (c.argv == NULL && c.handler == NULL)
@@ -146,6 +152,13 @@ order(struct ipc_pool *p, int what, int arg, int timeout)
 
 	return ipc_pool_submit(p, &o, sizeof o, (void *)(intptr_t)arg,
 	    timeout);
+}
+
+void
+await_begun(struct ipc_pool *p, unsigned count)
+{
+	while (atomic_load(&seen->count) < count)
+		expect_either(0, -ETIMEDOUT, ipc_pool_drain(p, 1));
 }
 
 struct ipc_pool_result
@@ -183,6 +196,15 @@ stats_of(const struct ipc_pool *p)
 
 	expect(0, ipc_pool_stats(p, &s));
 	return s;
+}
+
+unsigned
+any(void)
+{
+	static unsigned n = 12345;
+
+	n = n * 1103515245 + 12345;
+	return n >> 16;
 }
 
 /* One that is a child of ours still can not be somebody else's pid. */

@@ -18,6 +18,7 @@ struct order {
 	enum {
 		ORDER_ECHO,	/* answers what it got */
 		ORDER_NAP,	/* the same after so many ms */
+		ORDER_WAIT,	/* the same once seen->gate is open */
 		ORDER_PID,	/* answers the worker's pid */
 		ORDER_FDS,	/* how many descriptors the worker has */
 		ORDER_FAIL,	/* returns this */
@@ -37,6 +38,7 @@ struct seen {
 	_Atomic int	pids[64];	/* of workers, by turns */
 	_Atomic unsigned count;		/* tasks that were begun */
 	_Atomic unsigned times[4096];	/* each task, by its arg: for naps */
+	_Atomic int	gate;
 	int		hold[2];	/* a pipe: orphans live until it ends */
 };
 extern struct seen *seen;
@@ -52,6 +54,8 @@ struct ipc_pool *orders_new(const struct ipc_pool_config *);
 extern char *const order_command[];
 
 int	order(struct ipc_pool *, int what, int arg, int timeout);
+/* Until so many tasks have been begun since the last pool was made. */
+void	await_begun(struct ipc_pool *, unsigned count);
 /* The next result, which must be there in time. */
 struct ipc_pool_result next(struct ipc_pool *);
 /* The next one must be that of this order, well. */
@@ -59,6 +63,7 @@ void	expect_done(struct ipc_pool *, int what, int arg);
 /* What the echo of an order must be. */
 void	expect_echo(const struct ipc_pool_result *, int what, int arg);
 struct ipc_pool_stats stats_of(const struct ipc_pool *);
+unsigned any(void);			/* the same numbers each time */
 /* A worker that was seen and lives; 0: there is none. */
 pid_t	some_worker(unsigned random);
 

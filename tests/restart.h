@@ -5,7 +5,9 @@
  * messages that show whether they are whole, and which ones they are.
  *
  * The instant is chosen by a timer whose signal is SIGKILL: it hits between any
- * two instructions, in system calls too, and costs no second process.
+ * two instructions, in system calls too, and costs no second process.  It begins
+ * to run at a stage that is chosen by chance, too, for a slow one would take all
+ * the killing otherwise.
  */
 #ifndef IPC_TESTS_RESTART_H
 #define IPC_TESTS_RESTART_H
@@ -32,11 +34,17 @@ struct tale {
 	_Atomic unsigned got;	/* messages that were received */
 	_Atomic unsigned next;	/* the one to be received next */
 	unsigned	 limit;	/* and where that ends */
-	_Atomic int	 usual;	/* us that it takes, undisturbed */
+	int		 usual[STAGES];	/* us from there on, undisturbed */
 	/* Seen by whoever does both: where the killed ones were. */
 	unsigned	 killed[STAGES];
 };
 static struct tale *tale;
+
+/* In the one that dies: where its time begins to run, and how much it has; in
+ * one that does not, when it was where. */
+static int doom_stage = -1;
+static long doom_us;
+static double reached[STAGES];
 
 /* One side's numbers. */
 struct side {
@@ -60,7 +68,8 @@ tale_new(void)
 	tale = mmap(NULL, sizeof *tale, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	expect_true(tale != MAP_FAILED);
-	tale->usual = 1000;
+	for (int i = 0; i < STAGES; i++)
+		tale->usual[i] = 500;
 	srandom((unsigned)getpid());
 }
 
@@ -72,7 +81,8 @@ tale_free(void)
 		    "connecting %u, talking %u, closing %u, after %u; "
 		    "undisturbed %d us\n", where(), tale->killed[BEGUN],
 		    tale->killed[LISTENING], tale->killed[MET],
-		    tale->killed[CLOSING], tale->killed[DONE], tale->usual);
+		    tale->killed[CLOSING], tale->killed[DONE],
+		    tale->usual[BEGUN]);
 	munmap(tale, sizeof *tale);
 }
 
@@ -107,29 +117,46 @@ doom(long us)
 	expect_sys(timer_settime(timer, 0, &when, NULL));
 }
 
+static inline void
+reach(int stage)
+{
+	reached[stage] = now_ms();
+	if (stage == doom_stage)
+		doom(doom_us);
+	tale->stage = stage;
+}
+
+/* From each stage to the end, a little more than it took of late. */
+static inline void
+note_usual(void)
+{
+	for (int i = 0; i < DONE; i++)
+		tale->usual[i] = (3 * tale->usual[i] +
+		    (int)((reached[DONE] - reached[i]) * 1000)) / 4 + 20;
+}
+
 /* Runs live() in a process that is killed at a random instant, or, if it is to
  * be calm, does all that it does. */
 static inline pid_t
 start_doomed(void (*live)(void *), void *arg, bool calm)
 {
-	long us = 1 + random() % (tale->usual + tale->usual / 4);
-	double began;
 	pid_t pid;
 
+	doom_stage = calm ? -1 : (int)(random() % DONE);
+	doom_us = calm ? 0 : 1 + random() % (tale->usual[doom_stage] * 5 / 4);
 	tale->stage = BEGUN;
 	tale->sent = tale->got = 0;
 	pid = fork();
 	expect_sys(pid);
 	if (pid != 0)
 		return pid;
-	began = now_ms();
-	if (!calm)
-		doom(us);
+	reach(BEGUN);
+	for (int i = LISTENING; i < DONE; i++)
+		reached[i] = reached[BEGUN];
 	live(arg);
-	tale->stage = DONE;
+	reach(DONE);
 	if (calm)
-		tale->usual = (3 * tale->usual +
-		    (int)((now_ms() - began) * 1000)) / 4 + 20;
+		note_usual();
 	_exit(0);
 }
 

@@ -19,7 +19,7 @@
 struct serving {
 	struct ipc_rpc_server	*s;
 	struct jobs		 jobs;
-	long long		 waiting;	/* calls beside those that run */
+	long long		 waiting;	/* calls beside what runs */
 	bool			 print;
 	int			 signals;
 	struct pollfd		*fds;

@@ -452,7 +452,7 @@ jobs_poll(struct jobs *all, struct pollfd *fds, int *timeout)
 	size_t count = 0;
 	struct job *j;
 
-	TAILQ_FOREACH(j, &all->list, link) {
+	for (j = TAILQ_FIRST(&all->list); j != NULL; j = TAILQ_NEXT(j, link)) {
 		if (j->pid == 0)
 			continue;
 		want(j, fds, &count);

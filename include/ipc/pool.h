@@ -7,7 +7,7 @@
  * replaced, and the task is given to another or reported.
  *
  *	static int
- *	shout(struct ipc_pool_job *job, const void *task, size_t size, void *user)
+ *	shout(struct ipc_pool_job *job, const void *task, size_t size, void *u)
  *	{
  *		...
  *		return ipc_pool_reply(job, text, size);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the ring's sender knows of its receiver: where that stands, how far away
+ * it is, and so what is free.
+ */
+
+#include <errno.h>
+
+#include "error.h"
+#include "ringsend.h"
+
+/* Loads the receiver's position; now and then with the clock beside it, as its
+ * line has just come from the other core. */
+static uint64_t
+ring_load_pos(struct ipc__ring *r)
+{
+	uint64_t before, from, pos, was;
+
+	was = ipc__ring_pos(r->tail_u, 0, r->tail_v);
+	if (!ipc__distance_due(&r->distance))
+		return ipc__ring_get(&r->head->pos, memory_order_acquire);
+	before = ipc__copy_clock();
+	from = ipc__copy_clock();
+	pos = ipc__ring_get(&r->head->pos, memory_order_acquire);
+	if ((pos ^ was) >> 33 || (pos ^ was) << 34)
+		ipc__distance_note(&r->distance, from - before,
+		    ipc__copy_clock() - from);
+	return pos;
+}
+
+/* Memory that has to be made real first. */
+void
+ipc__ring_bound(struct ipc__ring *r)
+{
+	if (r->probe)
+		return;
+	if (r->real_u && r->limit_u > r->real_u)
+		r->limit_u = r->real_u;
+	if (r->real_v && r->limit_v > r->real_v)
+		r->limit_v = r->real_v;
+}
+
+int
+ipc__ring_look(struct ipc__ring *r)
+{
+	uint64_t head = ring_head_u(r), pos = ring_load_pos(r), bu, bv, size;
+
+	bu = (head - pos) & IPC__RING_U;
+	bv = (r->v - (pos >> 33)) & IPC__RING_V;
+	if (bu > 2 * (uint64_t)r->lines ||
+	    bv > 2 * (uint64_t)r->plines + TINY_LINES)
+		return ipc__fail(EBADMSG, "the ring is broken: position");
+	r->tail_u = head - bu;
+	r->tail_v = r->v - bv;
+	r->empty = bu == 0 && (pos >> 30 & 7) == ring_head_cell(r);
+	r->limit_u = r->lines + (r->tail_u < r->barrier_u ? r->barrier_u :
+	    r->tail_u);
+	size = r->grown_v ? r->plines : TINY_LINES;
+	r->limit_v = size + (r->tail_v < r->barrier_v ? r->barrier_v :
+	    r->tail_v);
+	if (r->real_u | r->real_v)
+		ipc__ring_bound(r);
+	return 0;
+}
+
+static inline uint64_t
+ring_later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* It is full: until the receiver has made room for a record, and, where it was
+ * lines that were missing, freed a fourth of them; so a sender that is woken
+ * finds something to do. */
+int
+ipc__ring_full(struct ipc__ring *r, bool of_lines)
+{
+	uint64_t need = ipc__ring_lines(r->record);
+
+	r->full = true;
+	if (!ipc__ring_end(r->word))
+		ring_follow(r);
+	r->want_u = ring_later(r->tail_u + (of_lines ? r->grown_u / 4 : 0),
+	    r->next_u + r->spare + 1 - r->lines);
+	if (r->mirrored && r->grown_v == r->plines)
+		r->want_v = ring_later(r->tail_v, r->v + need - r->plines);
+	else
+		r->want_v = r->tail_v + (of_lines ? 0 :
+		    (r->grown_v ? r->grown_v : TINY_LINES) / 2);
+	return -EAGAIN;
+}
+
+int
+ipc__ring_relieve(struct ipc__ring *r)
+{
+	int rc = ipc__ring_look(r);
+
+	if (rc < 0)
+		return rc;
+	if (!r->empty && (r->tail_u < r->want_u || r->tail_v < r->want_v))
+		return -EAGAIN;
+	r->full = false;
+	return 0;
+}
