@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 
 #include "common.h"
 
@@ -42,6 +43,7 @@ struct jobs {
 	int			 limit;		/* ms that each has; -1 */
 	int			 ending;	/* no more: a code */
 	sigset_t		 mask;		/* the signals of a command */
+	struct rlimit		 files;		/* and its limit */
 	struct joblist		 list;		/* in the order they came */
 };
 
