@@ -24,7 +24,7 @@ struct job {
 	bool			 dead;		/* and reaped: see status */
 	int			 status;	/* of waitpid(2) */
 	int			 why;		/* it is being ended: a code */
-	double			 until;		/* then it is killed; 0: never */
+	double			 until;		/* killed then; 0: never */
 	bool			 full;		/* nobody takes its parts */
 	struct output {
 		int		 fd;		/* -1: its end */
