@@ -84,6 +84,8 @@ bench_recv(struct bench_run *r, unsigned link, void *where, uint64_t number,
 	struct iovec iov = { where, r->cell->size };
 	ssize_t n;
 
+	if (s->drain)
+		return s->drain(r->end[link], &r->payload, number, 1, last);
 	if (s->recv)
 		n = s->recv(r->end[link], where, r->cell->size);
 	else if (s->recv_many) {

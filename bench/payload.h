@@ -93,20 +93,31 @@ payload_is_last(const void *data)
 	return first == PAYLOAD_LAST;
 }
 
+/* The same where the sum of all words is known already. */
+static inline bool
+payload_is_summed(const struct payload *p, const void *data, uint64_t number,
+    size_t size, uint64_t sum)
+{
+	uint64_t stamp = payload_stamp(p, number), first, last;
+
+	memcpy(&first, data, sizeof first);
+	memcpy(&last, (const char *)data + size - sizeof last, sizeof last);
+	return first == stamp && last == stamp && sum == p->sum + 2 * stamp;
+}
+
 /* Is it the message of this number, whole?  size is p->size, which a caller may
  * know when it is compiled. */
 static inline bool
 payload_is_sized(const struct payload *p, const void *data, uint64_t number,
     size_t size)
 {
-	uint64_t stamp = payload_stamp(p, number), first, last;
+	uint64_t first;
 
+	if (size > sizeof first)
+		return payload_is_summed(p, data, number, size,
+		    payload_sum(data, size));
 	memcpy(&first, data, sizeof first);
-	if (size == sizeof first)
-		return first == stamp;
-	memcpy(&last, (const char *)data + size - sizeof last, sizeof last);
-	return first == stamp && last == stamp &&
-	    payload_sum(data, size) == p->sum + 2 * stamp;
+	return first == payload_stamp(p, number);
 }
 
 static inline bool

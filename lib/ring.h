@@ -116,6 +116,7 @@ struct ipc__ring {
 	bool		 omit;		/* no fence is needed */
 	bool		 mirrored;
 	bool		 lasting;	/* opened: sides come and go */
+	bool		 shared;	/* our side has others beside us */
 	uint32_t	 nap;		/* own->sleep as we wrote it */
 	unsigned	 fences;
 
@@ -263,9 +264,10 @@ int	ipc__ring_check(const void *memory, size_t size, uint64_t *payload);
 int	ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload,
 	    int dir, const struct ipc__ring_ops *ops, void *owner);
 
-/* Only the sleeping of a ring, in memory whose sides lie where a ring's do. */
+/* Only the sleeping of a ring, in memory whose sides lie where a ring's do.
+ * shared: many sleep on our side, by one mark. */
 void	ipc__ring_sleeper_only(struct ipc__ring *r, void *memory, int dir,
-	    const struct ipc__ring_ops *ops, void *owner);
+	    bool shared, const struct ipc__ring_ops *ops, void *owner);
 
 /*
  * Moving.  As the operations of a backend; -ENOSPC where there is no more

@@ -56,8 +56,8 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 
 	s->slots = map->slot != 0;
 	if (s->slots) {
-		ipc__ring_sleeper_only(r, map->base, h->dir, &shm_ring_ops,
-		    map);
+		ipc__ring_sleeper_only(r, map->base, h->dir, s->shared,
+		    &shm_ring_ops, map);
 		ipc__latest_join(&s->latest, map->base, map->slot,
 		    &shm_ring_ops, map);
 		rc = 0;
@@ -279,6 +279,8 @@ ipc__shm_watch(const struct ipc__half *h, int dir, struct pollfd *fds)
 {
 	if (dir != h->dir)
 		return 0;
+	if (shm_state(h)->shared)
+		return ipc__shm_watch_shared(h, fds);
 	fds[0].fd = shm_own_bell(h);
 	fds[0].events = POLLIN;
 	fds[0].revents = 0;
@@ -303,6 +305,8 @@ shm_put_out(struct ipc__half *h)
 	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
 	ssize_t n;
 
+	if (shm_state(h)->shared)
+		ipc__shm_forget_notes(h);
 	do
 		n = read(shm_own_bell(h), bytes, sizeof bytes);
 	while (n < 0 && errno == EINTR);
@@ -407,8 +411,9 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 		/* Hung up it is lit by itself. */
 		return ipc__shm_hung_up(h);
 	ipc__ring_rise(&s->ring);
-	/* Something is there: whoever only polls must see it. */
-	if (!s->lit && shm_light(h))
+	/* Something is there: whoever only polls must see it; but not those
+	 * beside us, to whom it may be nothing new. */
+	if (!s->lit && !s->shared && shm_light(h))
 		s->lit = true;
 	return 1;
 }

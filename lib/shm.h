@@ -36,6 +36,7 @@ struct ipc__shm_map {
 	_Atomic bool	 mirrored;
 	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the
 					   sender */
+	int		 notes;		/* inotify on a bell that many hear */
 };
 
 /* The state behind a half. */
@@ -54,6 +55,7 @@ struct ipc__shm {
 	bool		 late;		/* its sender was gone before we came */
 	bool		 gone;		/* its sender is gone */
 	bool		 bye;		/* and had closed it */
+	bool		 shared;	/* slots: others receive as well */
 };
 
 /* A map with nothing in it yet; ipc__shm_unref() frees it, and closes what it

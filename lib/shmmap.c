@@ -34,7 +34,7 @@ ipc__shm_map_new(void)
 		return NULL;
 	}
 	atomic_init(&map->refs, 1);
-	map->mem = map->id = map->bell[0] = map->bell[1] = -1;
+	map->mem = map->id = map->bell[0] = map->bell[1] = map->notes = -1;
 	return map;
 }
 
@@ -59,6 +59,7 @@ ipc__shm_unref(struct ipc__shm_map *map)
 	shm_close_fd(map->mem);
 	shm_close_fd(map->bell[0]);
 	shm_close_fd(map->bell[1]);
+	shm_close_fd(map->notes);
 	if (map->leave)
 		map->leave(map->note);
 	free(map);

@@ -388,8 +388,7 @@ START_TEST(closing_a_client_ends_what_is_under_way)
 	if (here.caps & IPC_CAP_END)
 		while (!ipc_rpc_cancelled(r.held[0].call))
 			pause_ms(1);
-	while (r.held_count > 0)
-		(void)rpc_release(&r, 0);
+	rpc_release_all(&r);
 	rpc_end(&r);
 }
 END_TEST

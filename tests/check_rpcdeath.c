@@ -202,7 +202,7 @@ START_TEST(a_killed_client_is_let_go)
 			rc = ipc_rpc_serve(r.s, 50);
 		while (rc != -EPIPE && now_ms() < limit);
 		expect(-EPIPE, rc);
-		while (r.held_count > 0) {
+		while (rpc_held(&r) > 0) {
 			expect(1, ipc_rpc_cancelled(r.held[0].call));
 			expect(-EPIPE, rpc_release(&r, 0));
 		}

@@ -96,7 +96,7 @@ bad_frame(int k)
 		put(CALL, 4, 0, 1, "echo", 4);
 		return 15;
 	case 2:
-		put(CALL, 4, 0, 1, "echo", 8);
+		put(CALL, 4, 0, 1, "echo\0\0\0", 8);
 		frame[0] ^= 1;
 		return 24;
 	case 3:
@@ -104,7 +104,7 @@ bad_frame(int k)
 	case 4:		/* the name is not all there */
 		return put(CALL, 4, 0, 1, "ech", 3);
 	case 5:
-		return put(CALL, 255, 0, 1, "echo", 8);
+		return put(CALL, 255, 0, 1, "echo\0\0\0", 8);
 	case 6:
 		return put(CALL, 4, 0, 1, "e\0ho\0\0\0\0", 8);
 	case 7:
@@ -202,14 +202,12 @@ START_TEST(random_frames_harm_nobody)
 			if (rc < 0)
 				break;
 		}
-		while (r.held_count > 0)
-			(void)rpc_release(&r, 0);
+		rpc_release_all(&r);
 		rpc_echo(r.c, 100);
 		expect(0, ipc_close(raw));
 		rpc_echo(r.c, 100);
 		rpc_stop(&r);
-		while (r.held_count > 0)
-			(void)rpc_release(&r, 0);
+		rpc_release_all(&r);
 		rpc_serve(&r);
 		rpc_end(&r);
 	}

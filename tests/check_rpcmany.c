@@ -259,7 +259,7 @@ START_TEST(calls_beyond_the_limit_are_ebusy)
 	rpc_await(c, &seen, 2);
 	expect(-EBUSY, seen.status);
 	rpc_wait_held(&r, 15);
-	while (r.held_count > 0)
+	while (rpc_held(&r) > 0)
 		expect(0, rpc_release(&r, 0));
 	rpc_await(r.c, &seen, 12);
 	rpc_await(c, &seen, 17);

@@ -178,8 +178,8 @@ rpc_end(struct rpc *r)
  * Calls that are kept
  */
 
-static int
-held(struct rpc *r)
+int
+rpc_held(struct rpc *r)
 {
 	int n;
 
@@ -194,10 +194,10 @@ rpc_wait_held(struct rpc *r, int n)
 {
 	double limit = now_ms() + 2 * SOON;
 
-	while (held(r) < n) {
+	while (rpc_held(r) < n) {
 		if (now_ms() > limit)
 			fail_with("%s: only %d of %d calls are held", where(),
-			    held(r), n);
+			    rpc_held(r), n);
 		pause_ms(1);
 	}
 }
@@ -226,6 +226,13 @@ rpc_release(struct rpc *r, int k)
 	struct rpc_held h = take(r, k);
 
 	return ipc_rpc_reply(h.call, h.args, h.size);
+}
+
+void
+rpc_release_all(struct rpc *r)
+{
+	while (rpc_held(r) > 0)
+		(void)rpc_release(r, 0);
 }
 
 /*
@@ -289,7 +296,6 @@ rpc_peer(struct ipc_channel *ch, void *unused)
 	expect(-EPIPE, ipc_rpc_serve(r.s, -1));
 	for (int i = 0; i < r.never_count; i++)
 		ipc_rpc_fail(r.never[i], 1, NULL);
-	while (r.held_count > 0)
-		rpc_release(&r, 0);
+	rpc_release_all(&r);
 	expect(0, ipc_rpc_server_close(r.s));
 }

@@ -50,8 +50,10 @@ void	rpc_stop(struct rpc *r);
 /* All three, and the end of all: client, thread, kept calls, server. */
 void	rpc_begin(int i, struct rpc *r);
 void	rpc_end(struct rpc *r);
-/* Waits until so many calls are held. */
+/* How many calls are held; waits until there are so many; answers all. */
+int	rpc_held(struct rpc *r);
 void	rpc_wait_held(struct rpc *r, int n);
+void	rpc_release_all(struct rpc *r);
 /* Answers call k of them with its own arguments, from this thread, and takes it
  * out; the last takes its place.  Returns what ipc_rpc_reply() does. */
 int	rpc_release(struct rpc *r, int k);
