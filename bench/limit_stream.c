@@ -21,11 +21,13 @@
 #define RING_BYTES	((size_t)4 << 20)
 #define PUBLISH_BYTES	((size_t)2 << 10)
 #define PUBLISH_FAR	((size_t)16 << 10)	/* each costs a fence then */
+#define PIECE		((size_t)16 << 10)	/* of a large message */
 #define GIVE_BACK	((size_t)64 << 10)
 
-/* One direction.  Both words count messages. */
+/* One direction.  Both words count bytes. */
 struct ring {
 	_Alignas(128) _Atomic uint64_t head;	/* written */
+	_Atomic uint64_t flushed;		/* not worth waiting behind */
 	_Alignas(128) _Atomic uint64_t tail;	/* given back */
 	_Alignas(128) char data[];
 };
@@ -45,8 +47,8 @@ struct reader {
 struct ring_end {
 	struct writer	out;
 	struct reader	in;
-	size_t		size, slots;
-	size_t		publish, give;	/* messages */
+	size_t		size, capacity;		/* whole messages */
+	size_t		publish, give;
 	bool		past_caches;
 };
 
@@ -71,12 +73,6 @@ ring_prepare(struct link *l)
 	return l->state ? 0 : subject_fail(errno, "mmap");
 }
 
-static size_t
-at_least_one(size_t n)
-{
-	return n ? n : 1;
-}
-
 static int
 ring_attach(struct link *l, int side, void **end)
 {
@@ -91,13 +87,10 @@ ring_attach(struct link *l, int side, void **end)
 	e->out.ring = (void *)(memory + (side ? ring_size(l) : 0));
 	e->in.ring = (void *)(memory + (side ? 0 : ring_size(l)));
 	e->size = l->size;
-	e->slots = slots_of(l->size);
+	e->capacity = slots_of(l->size) * l->size;
 	e->past_caches = l->subject->parameter != NULL;
-	e->publish = at_least_one((e->past_caches ? PUBLISH_FAR :
-	    PUBLISH_BYTES) / l->size);
-	e->give = at_least_one(GIVE_BACK / l->size);
-	if (e->give > e->slots / 2)
-		e->give = e->slots / 2;
+	e->publish = e->past_caches ? PUBLISH_FAR : PUBLISH_BYTES;
+	e->give = GIVE_BACK;
 	*end = e;
 	return 0;
 }
@@ -137,6 +130,15 @@ copy_past_caches(char *to, const char *from, size_t size)
 	memcpy(to, from, size);
 }
 
+static inline void
+copy(const struct ring_end *e, char *to, const char *from, size_t size)
+{
+	if (e->past_caches)
+		copy_past_caches(to, from, size);
+	else
+		limit_copy(to, from, size);
+}
+
 /* Waits for room, and says where it is. */
 static inline char *
 room(struct ring_end *e)
@@ -144,19 +146,46 @@ room(struct ring_end *e)
 	struct writer *w = &e->out;
 	char *p;
 
-	while (w->head - w->tail == e->slots) {
+	while (w->head - w->tail == e->capacity) {
 		if (w->published != w->head)
 			publish(e);
 		w->tail = atomic_load_explicit(&w->ring->tail,
 		    memory_order_acquire);
-		if (w->head - w->tail == e->slots)
+		if (w->head - w->tail == e->capacity)
 			subject_relax();
 	}
 	p = w->ring->data + w->at;
 	w->at += e->size;
-	if (w->at == e->slots * e->size)
+	if (w->at == e->capacity)
 		w->at = 0;
 	return p;
+}
+
+/* A large one is read while it is still being written. */
+static void
+put_large(struct ring_end *e, const char *data)
+{
+	char *to = room(e);
+
+	for (size_t done = 0, n; done < e->size; done += n) {
+		n = e->size - done < PIECE ? e->size - done : PIECE;
+		copy(e, to + done, data + done, n);
+		e->out.head += n;
+		publish(e);
+	}
+}
+
+static inline __attribute__((always_inline)) void
+put(struct ring_end *e, const char *data, size_t size)
+{
+	if (size > PIECE) {
+		put_large(e, data);
+		return;
+	}
+	copy(e, room(e), data, size);
+	e->out.head += size;
+	if (e->out.head - e->out.published >= e->publish)
+		publish(e);
 }
 
 static int
@@ -164,61 +193,95 @@ ring_send_many(void *end, const struct iovec *messages, int count)
 {
 	struct ring_end *e = end;
 
-	for (int i = 0; i < count; i++) {
-		char *p = room(e);
-
-		if (e->past_caches)
-			copy_past_caches(p, messages[i].iov_base, e->size);
-		else
-			limit_copy(p, messages[i].iov_base, e->size);
-		if (++e->out.head - e->out.published >= e->publish)
-			publish(e);
-	}
+	for (int i = 0; i < count; i++)
+		put(e, messages[i].iov_base, e->size);
 	return 0;
 }
 
 static int
 ring_flush(void *end)
 {
-	publish(end);
+	struct ring_end *e = end;
+
+	/* Seen with the head, by who acquires that. */
+	atomic_store_explicit(&e->out.ring->flushed, e->out.head,
+	    memory_order_relaxed);
+	publish(e);
 	return 0;
 }
 
 /* What the last call showed is read by now. */
 static inline void
-await_some(struct ring_end *e)
+give_back(struct ring_end *e)
 {
 	struct reader *r = &e->in;
 
-	if (r->tail - r->given >= e->give) {
-		/* With the writer's acquire: it is read before it is
-		 * overwritten. */
-		atomic_store_explicit(&r->ring->tail, r->tail,
-		    memory_order_release);
-		r->given = r->tail;
-	}
-	while (r->head == r->tail) {
+	if (r->tail - r->given < e->give)
+		return;
+	/* With the writer's acquire: it is read before it is overwritten. */
+	atomic_store_explicit(&r->ring->tail, r->tail, memory_order_release);
+	r->given = r->tail;
+}
+
+/* Waits until so many bytes behind the tail are there. */
+static inline void
+await(struct reader *r, size_t bytes)
+{
+	while (r->head - r->tail < bytes) {
+		/* With the writer's release. */
 		r->head = atomic_load_explicit(&r->ring->head,
 		    memory_order_acquire);
-		if (r->head == r->tail)
+		if (r->head - r->tail < bytes)
 			subject_relax();
 	}
+}
+
+/* Where there is no message yet, waits for half a ring of them, unless the
+ * writer pauses or has paused behind the last one: what has left the writer's
+ * own cache is read several times as fast. */
+static inline void
+await_half(struct ring_end *e)
+{
+	struct reader *r = &e->in;
+
+	if (r->head - r->tail >= e->size || (r->tail > 0 &&
+	    atomic_load_explicit(&r->ring->flushed, memory_order_relaxed) ==
+	    r->tail))
+		return;
+	do {
+		r->head = atomic_load_explicit(&r->ring->head,
+		    memory_order_acquire);
+		if (r->head - r->tail >= e->capacity / 2)
+			return;
+		subject_relax();
+	} while (atomic_load_explicit(&r->ring->flushed,
+	    memory_order_relaxed) <= r->tail);
+}
+
+static inline const char *
+take(struct ring_end *e)
+{
+	struct reader *r = &e->in;
+	const char *data = r->ring->data + r->at;
+
+	r->tail += e->size;
+	r->at += e->size;
+	if (r->at == e->capacity)
+		r->at = 0;
+	return data;
 }
 
 static int
 ring_recv_many(void *end, struct iovec *messages, int count)
 {
 	struct ring_end *e = end;
-	struct reader *r = &e->in;
 	int n;
 
-	await_some(e);
-	for (n = 0; n < count && r->tail != r->head; n++, r->tail++) {
-		messages[n].iov_base = r->ring->data + r->at;
+	give_back(e);
+	await(&e->in, e->size);
+	for (n = 0; n < count && e->in.head - e->in.tail >= e->size; n++) {
+		messages[n].iov_base = (void *)(uintptr_t)take(e);
 		messages[n].iov_len = e->size;
-		r->at += e->size;
-		if (r->at == e->slots * e->size)
-			r->at = 0;
 	}
 	return n;
 }
@@ -231,17 +294,8 @@ static inline __attribute__((always_inline)) void
 pour_sized(struct ring_end *e, const struct payload *p, uint64_t number,
     unsigned count, size_t size)
 {
-	while (count-- > 0) {
-		char *to = room(e);
-
-		if (e->past_caches)
-			copy_past_caches(to, payload_message(p, number++),
-			    size);
-		else
-			memcpy(to, payload_message(p, number++), size);
-		if (++e->out.head - e->out.published >= e->publish)
-			publish(e);
-	}
+	while (count-- > 0)
+		put(e, payload_message(p, number++), size);
 }
 
 static int
@@ -256,28 +310,48 @@ ring_pour(void *end, const struct payload *p, uint64_t number, unsigned count)
 	return 0;
 }
 
+static int
+damaged(uint64_t number)
+{
+	return subject_fail(EBADMSG, "message %llu is not what was sent",
+	    (unsigned long long)number);
+}
+
+/* One that comes in pieces, each read as it comes. */
+static int
+drain_large(struct ring_end *e, const struct payload *p, uint64_t number,
+    bool *last)
+{
+	const char *data = e->in.ring->data + e->in.at;
+	uint64_t sum = 0;
+
+	for (size_t done = 0, n; done < e->size; done += n) {
+		n = e->size - done < PIECE ? e->size - done : PIECE;
+		await(&e->in, done + n);
+		sum += payload_sum(data + done, n);
+	}
+	take(e);
+	*last = payload_is_last(data);
+	return *last || payload_is_summed(p, data, number, e->size, sum) ? 1 :
+	    damaged(number);
+}
+
 static inline __attribute__((always_inline)) int
 drain_sized(struct ring_end *e, const struct payload *p, uint64_t number,
     unsigned count, bool *last, size_t size)
 {
-	struct reader *r = &e->in;
 	unsigned n = 0;
 
-	await_some(e);
-	while (n < count && r->tail != r->head && !*last) {
-		const char *data = r->ring->data + r->at;
+	await(&e->in, size);
+	while (n < count && e->in.head != e->in.tail && !*last) {
+		const char *data = take(e);
 
-		r->at += size;
-		if (r->at == e->slots * size)
-			r->at = 0;
-		r->tail++;
-		if (payload_is_sized(p, data, number + n, size))
-			n++;
-		else if (payload_is_last(data))
-			n++, *last = true;
-		else
-			return subject_fail(EBADMSG, "message %llu is not what "
-			    "was sent", (unsigned long long)number + n);
+		if (!payload_is_sized(p, data, number + n, size)) {
+			*last = payload_is_last(data);
+			if (!*last)
+				return damaged(number + n);
+		}
+		n++;
 	}
 	return (int)n;
 }
@@ -286,11 +360,17 @@ static int
 ring_drain(void *end, const struct payload *p, uint64_t number, unsigned count,
     bool *last)
 {
+	struct ring_end *e = end;
+
+	give_back(e);
+	await_half(e);
+	if (p->size > PIECE)
+		return drain_large(e, p, number, last);
 	if (p->size == 8)
-		return drain_sized(end, p, number, count, last, 8);
+		return drain_sized(e, p, number, count, last, 8);
 	if (p->size == 64)
-		return drain_sized(end, p, number, count, last, 64);
-	return drain_sized(end, p, number, count, last, p->size);
+		return drain_sized(e, p, number, count, last, 64);
+	return drain_sized(e, p, number, count, last, p->size);
 }
 
 static void
@@ -338,11 +418,22 @@ copy_attach(struct link *l, int side, void **end)
 		e->slots = slots_of(l->size);
 		e->memory = calloc(e->slots, e->size);
 	}
-	if (!e || !e->memory)
+	if (!e || !e->memory) {
+		free(e);
 		return subject_fail(ENOMEM, "memory");
+	}
 	memset(e->memory, 1, e->slots * e->size);
 	*end = e;
 	return 0;
+}
+
+static void
+copy_detach(void *end)
+{
+	struct copy_end *e = end;
+
+	free(e->memory);
+	free(e);
 }
 
 static int
@@ -359,9 +450,10 @@ copy_send(void *end, const void *data, size_t size)
 }
 
 const struct subject limit_copy_alone = {
-	.name = "memcpy, one processor",
+	.name = "memcpy, one core",
 	.kind = SUBJECT_LIMIT,
 	.traits = SUBJECT_ALONE | SUBJECT_FIXED,
 	.attach = copy_attach,
-	.send = copy_send
+	.send = copy_send,
+	.detach = copy_detach
 };

@@ -53,7 +53,7 @@ static inline int
 bench_check(const struct bench_run *r, const void *data, ssize_t got,
     uint64_t number, bool *last)
 {
-	if (got == (ssize_t)r->cell->size) {
+	if (data && got == (ssize_t)r->cell->size) {
 		if (payload_is(&r->payload, data, number))
 			return 0;
 		*last = payload_is_last(data);
@@ -84,6 +84,8 @@ bench_recv(struct bench_run *r, unsigned link, void *where, uint64_t number,
 	struct iovec iov = { where, r->cell->size };
 	ssize_t n;
 
+	if (s->drain)
+		return s->drain(r->end[link], &r->payload, number, 1, last);
 	if (s->recv)
 		n = s->recv(r->end[link], where, r->cell->size);
 	else if (s->recv_many) {

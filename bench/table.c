@@ -211,19 +211,23 @@ print_matrix(const struct page *p)
  * The long form
  */
 
-static void
-print_value(const struct page *p, const struct bench_result *r,
-    const char *name, bool time)
-{
-	char text[32] = "-";
+/* What stands beside median and range, where a metric has it. */
+static const struct {
+	const char *value, *title;
+} beside[] = {
+	{ "p99_ns", "p99" }, { "p999_ns", "p99.9" }, { "cpu_ns", "CPU/msg" },
+	{ "call_p50_ns", "waking" }, { "prepare_ns", "making" }
+};
+#define BESIDE	(sizeof beside / sizeof beside[0])
 
-	for (unsigned i = 0; i < BENCH_VALUES && p->metric->value[i]; i++)
-		if (!strcmp(p->metric->value[i], name))
-			bench_format(time ? &bench_round_trip : p->metric,
-			    p->metric->sized ? r->size : 0,
-			    bench_result_range(r, i).median, text,
-			    sizeof text);
-	fprintf(p->out, " %8s", text);
+/* The index of a value; -1: the metric has no such. */
+static int
+value_of(const struct bench_metric *m, const char *name)
+{
+	for (int i = 0; i < BENCH_VALUES && m->value[i]; i++)
+		if (!strcmp(m->value[i], name))
+			return i;
+	return -1;
 }
 
 static void
@@ -231,22 +235,23 @@ print_detail(const struct page *p, const struct bench_result *r)
 {
 	struct bench_range range = bench_result_range(r, 0);
 	size_t size = p->metric->sized ? r->size : 0;
-	char middle[24], from[24], till[24], both[52];
+	char text[32], from[24], till[24], both[52];
 
-	bench_format(p->metric, size, range.median, middle, sizeof middle);
+	bench_format(p->metric, size, range.median, text, sizeof text);
 	bench_format(p->metric, size, range.least, from, sizeof from);
 	bench_format(p->metric, size, range.greatest, till, sizeof till);
 	snprintf(both, sizeof both, "%s - %s", from, till);
 	fprintf(p->out, "  %-*.*s %9s %21s", NAME - 2, NAME - 2,
-	    r->subject->name, middle, both);
-	if (!strcmp(p->metric->unit, "ns")) {
-		print_value(p, r, "p99_ns", true);
-		print_value(p, r, "p999_ns", true);
+	    r->subject->name, text, both);
+	for (size_t i = 0; i < BESIDE; i++) {
+		int v = value_of(p->metric, beside[i].value);
+
+		if (v < 0)
+			continue;
+		bench_format(&bench_round_trip, 0, bench_result_range(r,
+		    (unsigned)v).median, text, sizeof text);
+		fprintf(p->out, " %8s", text);
 	}
-	if (p->metric == &bench_wake_up)
-		print_value(p, r, "call_p50_ns", true);
-	else
-		print_value(p, r, "cpu_ns", true);
 	print_ratio(p, r);
 	putc('\n', p->out);
 }
@@ -254,13 +259,11 @@ print_detail(const struct page *p, const struct bench_result *r)
 static void
 print_detail_head(const struct page *p)
 {
-	bool trips = !strcmp(p->metric->unit, "ns");
-
 	fprintf(p->out, "  %-*s %9s %21s", NAME - 2, "", "median", "range");
-	if (trips)
-		fprintf(p->out, " %8s %8s", "p99", "p99.9");
-	fprintf(p->out, " %8s   to limit, kernel, peer\n",
-	    p->metric == &bench_wake_up ? "waking" : "CPU/msg");
+	for (size_t i = 0; i < BESIDE; i++)
+		if (value_of(p->metric, beside[i].value) >= 0)
+			fprintf(p->out, " %8s", beside[i].title);
+	fprintf(p->out, "   to limit, kernel, peer\n");
 }
 
 static void
@@ -270,7 +273,8 @@ print_details(const struct page *p)
 
 	for (unsigned i = 0; i < p->sizes; i++) {
 		if (p->metric == &bench_idle)
-			fprintf(p->out, "%zu clients\n", p->size[i]);
+			fprintf(p->out, "%zu client%s\n", p->size[i],
+			    p->size[i] == 1 ? "" : "s");
 		else if (p->metric->sized) {
 			bench_format_size(p->size[i], text, sizeof text);
 			fprintf(p->out, "%s\n", text);

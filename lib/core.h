@@ -53,6 +53,7 @@ struct ipc__ready {
 };
 
 struct ipc__in {
+	_Atomic bool	 plain;		/* quick.h: as it was found last */
 	struct ipc__half *half;		/* NULL: this channel only sends */
 	struct ipc__life *life;
 	struct ipc__ready ready;
@@ -113,6 +114,7 @@ struct ipc__debt {
 };
 
 struct ipc__out {
+	_Atomic bool	plain;		/* quick.h: as it was found last */
 	struct ipc__half *half;		/* NULL: this channel only receives */
 	struct ipc__life *life;
 	struct ipc__ready ready;
@@ -137,7 +139,7 @@ struct ipc__out {
 	bool		 in_place;	/* the reservation is the ring's */
 	size_t		 reserved_size;
 	unsigned char	*batch;		/* sendmany on byte streams */
-	unsigned	 looks;		/* sends since the life line was seen */
+	unsigned	 look_in;	/* sends until the life line is seen */
 
 	bool		 shut;		/* ipc_shutdown */
 	bool		 outlives;	/* an opened object: others may come */
@@ -148,8 +150,9 @@ struct ipc__out {
 };
 
 /* On a mechanism that shows no end by itself, the sender looks at the life line
- * every so many sends. */
-#define IPC__LOOK_EVERY	64
+ * every so many sends; less often where a send makes no system call. */
+#define IPC__LOOK_EVERY		63
+#define IPC__LOOK_EVERY_SPIN	511
 
 struct ipc__greet;
 
@@ -378,6 +381,10 @@ int ipc__poll_until(struct pollfd *fds, unsigned count, int64_t deadline);
 static inline int
 ipc__enter(struct ipc_channel *ch)
 {
+	/* What follows may change what the short way relies on.  Relaxed: each
+	 * side has one thread, and the other only looks once more. */
+	atomic_store_explicit(&ch->in.plain, false, memory_order_relaxed);
+	atomic_store_explicit(&ch->out.plain, false, memory_order_relaxed);
 	/* Relaxed: only this process's own forks matter, and a thread that
 	 * forks while another sends has no order to hope for. */
 	if (ipc__unlikely(ch->process != atomic_load_explicit(&ipc__process,

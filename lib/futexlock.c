@@ -80,7 +80,6 @@ _Thread_local struct ipc__thread ipc__thread;
 
 static pthread_key_t ending;
 static bool can;
-static bool alone;		/* one processor: the owner can not run */
 
 /*
  * Threads
@@ -167,8 +166,6 @@ ask(void)
 
 	ipc__error_keep(&before);
 	ipc__fork_watch();
-	/* Not those that we may run on: the owner may have others. */
-	alone = sysconf(_SC_NPROCESSORS_ONLN) == 1;
 	if (CAN && pthread_atfork(NULL, NULL, in_child) == 0 &&
 	    pthread_key_create(&ending, thread_end) == 0)
 		can = thread_begin(&ipc__thread) == 0;
@@ -221,10 +218,26 @@ await(struct ipc__futexlock *lock, uint32_t seen, int64_t deadline)
 	return futex_sleep(lock, seen | FUTEX_WAITERS, deadline);
 }
 
+/* Whoever we wait for can not run while we spin.  Not those processors count
+ * that we may run on: the other one may have others. */
+static bool
+alone(void)
+{
+	static _Atomic long cpus;
+	long n = atomic_load_explicit(&cpus, memory_order_relaxed);
+
+	if (n == 0) {
+		n = sysconf(_SC_NPROCESSORS_ONLN);
+		/* The same whoever stores it: relaxed. */
+		atomic_store_explicit(&cpus, n, memory_order_relaxed);
+	}
+	return n == 1;
+}
+
 bool
 ipc__futexlock_spin(unsigned *looks)
 {
-	if (*looks == LOOKS || alone) {
+	if (*looks == LOOKS || alone()) {
 		*looks = 0;
 		return false;
 	}

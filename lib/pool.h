@@ -85,6 +85,8 @@ struct ipc__worker {
 	int64_t		 since;		/* when it was started */
 	bool		 greeted;	/* it has said hello */
 	unsigned	 done;		/* tasks */
+	unsigned	 vain;		/* starts of this place in a row that
+					   came to nothing */
 };
 
 /* ipc__worker.why, beside -ETIMEDOUT and -ECANCELED. */

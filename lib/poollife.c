@@ -68,23 +68,27 @@ give_up(struct ipc_pool *p, int code)
 }
 
 static void
-note_failure(struct ipc_pool *p, int code)
+note_failure(struct ipc_pool *p, struct ipc__worker *w, int code)
 {
 	p->failures++;
+	w->vain++;
 	if (p->broken == 0 && alive(p) == 0 &&
 	    p->failures >= p->config.start_tries * p->config.workers)
 		give_up(p, code);
 }
 
-/* What went wrong with one goes wrong with all at once, so it is rounds that
- * count. */
+/* Starts in vain are counted for each place: that others work does not help a
+ * place where there is no memory for one more.  Tasks that kill go from one to
+ * the next, so there it is rounds that count. */
 static int64_t
-pause_now(const struct ipc_pool *p)
+pause_now(const struct ipc_pool *p, const struct ipc__worker *w)
 {
-	unsigned rounds = (p->failures + p->crashes) / p->config.workers;
+	unsigned rounds = p->crashes / p->config.workers;
 
-	if (p->failures == 0 && rounds < 2)
+	if (w->vain == 0 && rounds < 2)
 		return 0;
+	if (w->vain > 0 && rounds < w->vain - 1)
+		rounds = w->vain - 1;
 	return PAUSE_FIRST << (rounds < PAUSE_DOUBLES ? rounds :
 	    PAUSE_DOUBLES);
 }
@@ -93,7 +97,8 @@ static void
 start_later(struct ipc_pool *p, struct ipc__worker *w)
 {
 	w->state = IPC__WORKER_NONE;
-	ipc__worker_until(p, w, p->broken ? -1 : ipc__now() + pause_now(p));
+	ipc__worker_until(p, w, p->broken ? -1 : ipc__now() +
+	    pause_now(p, w));
 }
 
 int
@@ -121,7 +126,7 @@ begin_again(struct ipc_pool *p, struct ipc__worker *w)
 	if ((rc = ipc__worker_begin(p, w)) == 0)
 		return;
 	p->last_status = 0;
-	note_failure(p, rc);
+	note_failure(p, w, rc);
 	start_later(p, w);
 }
 
@@ -232,18 +237,18 @@ take_back(struct ipc_pool *p, struct ipc__worker *w, int status)
 
 /* A death that nobody wanted: of a task, or of the worker itself. */
 static void
-note_death(struct ipc_pool *p, const struct ipc__worker *w, int status)
+note_death(struct ipc_pool *p, struct ipc__worker *w, int status)
 {
 	bool at_work = w->greeted && (w->done > 0 || w->count > 0);
 
 	p->stats.died += w->why == 0;
 	p->last_status = status;
 	if (ipc__now() - w->since > OLD)
-		p->failures = p->crashes = 0;
+		p->failures = p->crashes = w->vain = 0;
 	if (at_work && w->why == 0)
 		p->crashes++;
 	else if (!at_work)
-		note_failure(p, w->greeted ? ipc__fail(ECHILD, "%u workers "
+		note_failure(p, w, w->greeted ? ipc__fail(ECHILD, "%u workers "
 		    "in a row ended before they did anything, the last with "
 		    "wait status %#x", p->failures + 1, (unsigned)status) :
 		    ipc__fail(ECHILD, "%u workers in a row ended before they "

@@ -149,7 +149,7 @@ answer(struct ipc_pool *p, struct ipc__worker *w,
 	w->count--;
 	w->serial++;
 	w->done++;
-	p->failures = p->crashes = 0;
+	p->failures = p->crashes = w->vain = 0;
 	if (t != NULL)
 		finish(p, t, h->status, size);
 	ipc__worker_clock(p, w);

@@ -57,6 +57,12 @@
  * and S keeps its mark, and a bell too many is only a look too many.  The model
  * in spin/ring.pml checks this with store buffers.
  *
+ * Where many receivers look at the same slots (latest.c) they share one mark and
+ * one bell that all of them hear.  Each stores a mark that was never there, by
+ * compare-and-swap, and nobody but the waker takes one off.  A sleeper whose
+ * mark came before the waker's load is rung; one whose mark came after it keeps
+ * it, as the swap fails.
+ *
  * A KILL
  *   of the sender before a word is stored leaves cells and payload that no word
  *   speaks of; after it a whole record.  Between closing a line and the first
@@ -190,6 +196,7 @@ static void
 ring_attach(struct ipc__ring *r, void *memory, uint64_t payload)
 {
 	r->lines = (uint32_t)ring_line_count(payload);
+	r->shift = (unsigned)__builtin_ctz(r->lines);
 	r->plines = (uint32_t)(payload / IPC__RING_LINE);
 	r->record = (size_t)payload / 4;
 	r->line = (struct ipc__ring_line *)(void *)(r->head + 1);
@@ -317,7 +324,7 @@ ring_join_send(struct ipc__ring *r)
 
 void
 ipc__ring_sleeper_only(struct ipc__ring *r, void *memory, int dir,
-    const struct ipc__ring_ops *ops, void *owner)
+    bool shared, const struct ipc__ring_ops *ops, void *owner)
 {
 	memset(r, 0, sizeof *r);
 	r->ops = ops;
@@ -325,6 +332,10 @@ ipc__ring_sleeper_only(struct ipc__ring *r, void *memory, int dir,
 	r->head = memory;
 	r->own = dir == IPC_SEND ? &r->head->send : &r->head->recv;
 	r->other = dir == IPC_SEND ? &r->head->recv : &r->head->send;
+	r->shared = shared;
+	/* The marks of those beside us stay; nobody omits a fence. */
+	if (shared)
+		return;
 	/* Until we say otherwise we fence; an earlier holder's word is not
 	 * ours.  The fence is F of the argument above for the time before. */
 	atomic_store_explicit(&r->own->reg, 0, memory_order_relaxed);
@@ -339,7 +350,7 @@ int
 ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload, int dir,
     const struct ipc__ring_ops *ops, void *owner)
 {
-	ipc__ring_sleeper_only(r, memory, dir, ops, owner);
+	ipc__ring_sleeper_only(r, memory, dir, false, ops, owner);
 	ring_attach(r, memory, payload);
 	return dir == IPC_SEND ? ring_join_send(r) : ring_join_recv(r);
 }
@@ -347,13 +358,32 @@ ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload, int dir,
 bool
 ipc__ring_asleep(const struct ipc__ring *r)
 {
-	return r->nap & 1 && le32toh(atomic_load_explicit(&r->own->sleep,
+	return !r->shared && r->nap & 1 && le32toh(atomic_load_explicit(&r->own->sleep,
 	    memory_order_relaxed)) == r->nap;
+}
+
+/* Each mark is another one than all before, whoever made it, so that the waker
+ * wipes only the one that it saw.  Relaxed: the fence comes behind it. */
+static bool
+ring_doze_shared(struct ipc__ring *r)
+{
+	uint32_t was = atomic_load_explicit(&r->own->sleep,
+	    memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak_explicit(&r->own->sleep, &was,
+	    htole32((le32toh(was) | 1) + 2), memory_order_relaxed,
+	    memory_order_relaxed))
+		;
+	/* Pairs with the fence of ipc__ring_fenced(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	return false;
 }
 
 bool
 ipc__ring_doze(struct ipc__ring *r)
 {
+	if (r->shared)
+		return ring_doze_shared(r);
 	r->nap = (r->nap | 1) + 2;
 	if (r->own == &r->head->send)
 		ipc__ring_set(&r->own->want, ipc__ring_pos(r->want_u, 0,
@@ -369,6 +399,9 @@ ipc__ring_doze(struct ipc__ring *r)
 void
 ipc__ring_rise(struct ipc__ring *r)
 {
+	/* Others may sleep by the same mark: only the waker takes it off. */
+	if (r->shared)
+		return;
 	r->nap = (r->nap | 1) + 1;
 	atomic_store_explicit(&r->own->sleep, htole32(r->nap),
 	    memory_order_relaxed);

@@ -40,6 +40,7 @@ struct ipc__rwlock_ops {
 	void	(*forked)(struct ipc_rwlock *);	/* in a child; may be NULL;
 						   async-signal-safe */
 	int	(*unlink)(const struct ipc__address *);
+	bool	by_thread;	/* a thread that ends has it no more */
 };
 
 /* What a thread has of one handle. */

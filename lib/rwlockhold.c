@@ -9,13 +9,19 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdint.h>
 
 #include "rwlock.h"
 
+#define ROUNDS	4	/* PTHREAD_DESTRUCTOR_ITERATIONS, at least */
 #define TLS	_Thread_local __attribute__((tls_model("initial-exec")))
 
 static TLS struct ipc__rw_hold *held;
 static TLS unsigned hint;
+static TLS bool ends;		/* thread_end() is called for this thread */
+
+static pthread_key_t ending;
+static bool has_key;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ipc_rwlock *all;
@@ -48,6 +54,8 @@ ipc__rw_hold(struct ipc_rwlock *l, unsigned place)
 	held = h;
 	if (place != IPC__RW_WRITER)
 		hint = place;
+	if (!ends && has_key)
+		ends = pthread_setspecific(ending, (void *)1) == 0;
 	atomic_store_explicit(&h->taken, true, memory_order_relaxed);
 }
 
@@ -113,6 +121,26 @@ ipc__rw_busy(struct ipc_rwlock *l)
  * All of them
  */
 
+/* A thread ends with locks that the kernel will take from it, so the handles
+ * may be closed; but only when the other destructors have had the time to
+ * unlock them. */
+static void
+thread_end(void *rounds)
+{
+	uintptr_t round = (uintptr_t)rounds;
+
+	if (round < ROUNDS && pthread_setspecific(ending,
+	    (void *)(round + 1)) == 0)
+		return;
+	while (held != NULL) {
+		struct ipc__rw_hold *h = held;
+
+		ipc__rw_drop(h);
+		if (h->lock->ops->by_thread)
+			ipc__rw_unclaim(h->lock, ipc__rw_place(h));
+	}
+}
+
 static void
 before_fork(void)
 {
@@ -143,6 +171,7 @@ static void
 watch(void)
 {
 	(void)pthread_atfork(before_fork, in_parent, in_child);
+	has_key = pthread_key_create(&ending, thread_end) == 0;
 }
 
 void

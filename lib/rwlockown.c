@@ -103,7 +103,8 @@ const struct ipc__rwlock_ops ipc__rwlock_own = {
 	.wrlock = own_wrlock,
 	.unlock = own_unlock,
 	.close = own_close,
-	.unlink = own_unlink
+	.unlink = own_unlink,
+	.by_thread = true
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "futexlock.h"
 #include "inner.h"
 #include "sem.h"
 
@@ -136,11 +137,25 @@ quick_post(struct ipc_sem *s)
 	    &d, d + 1, memory_order_release, memory_order_relaxed);
 }
 
+/* Before one sleeps: as long as nobody does, who posts makes no system call. */
+static bool
+spin_wait(struct ipc_sem *s)
+{
+	unsigned looks = 0;
+
+	while (ipc__futexlock_spin(&looks))
+		if (quick_wait(s))
+			return true;
+	return false;
+}
+
 static __attribute__((noinline)) int
 wait_other(struct ipc_sem *s, int timeout)
 {
 	if (s == NULL)
 		return ipc__fail(EINVAL, "ipc_sem_wait: no semaphore");
+	if (s->word != NULL && timeout != 0 && spin_wait(s))
+		return 0;
 	if (s->posix != NULL && sem_trywait(s->posix) == 0)
 		return 0;
 	return fail(s, s->ops->wait(s, timeout));

@@ -20,6 +20,7 @@
 
 #include "barrier.h"
 #include "error.h"
+#include "ringquick.h"
 #include "shm.h"
 #include "shmopen.h"
 
@@ -56,8 +57,8 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 
 	s->slots = map->slot != 0;
 	if (s->slots) {
-		ipc__ring_sleeper_only(r, map->base, h->dir, &shm_ring_ops,
-		    map);
+		ipc__ring_sleeper_only(r, map->base, h->dir, s->shared,
+		    &shm_ring_ops, map);
 		ipc__latest_join(&s->latest, map->base, map->slot,
 		    &shm_ring_ops, map);
 		rc = 0;
@@ -74,6 +75,7 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 	else if (atomic_load_explicit(&r->own->can, memory_order_relaxed))
 		return ipc__fail(EOPNOTSUPP, "this ring relies on "
 		    "membarrier(2), which this process may not call");
+	s->direct = !s->slots && !map->sync;
 	s->map = map;
 	h->fd = -1;
 	h->record = s->slots ? s->latest.size : r->record;
@@ -225,6 +227,31 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 	return synced < 0 ? synced : rc;
 }
 
+bool
+ipc__shm_put(struct ipc__half *h, const void *data, size_t size)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	if (!s->direct || !ring_put(&s->ring, data, size))
+		return false;
+	shm_wake_receiver(s);
+	return true;
+}
+
+ssize_t
+ipc__shm_get(struct ipc__half *h, void *buffer, size_t room)
+{
+	struct ipc__shm *s = shm_state(h);
+	ssize_t n;
+
+	if (s->slots)
+		return -1;
+	n = ring_get(&s->ring, buffer, room);
+	if (n >= 0)
+		shm_wake_sender(s);
+	return n;
+}
+
 ssize_t
 ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
 {
@@ -279,6 +306,8 @@ ipc__shm_watch(const struct ipc__half *h, int dir, struct pollfd *fds)
 {
 	if (dir != h->dir)
 		return 0;
+	if (shm_state(h)->shared)
+		return ipc__shm_watch_shared(h, fds);
 	fds[0].fd = shm_own_bell(h);
 	fds[0].events = POLLIN;
 	fds[0].revents = 0;
@@ -303,6 +332,8 @@ shm_put_out(struct ipc__half *h)
 	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
 	ssize_t n;
 
+	if (shm_state(h)->shared)
+		ipc__shm_forget_notes(h);
 	do
 		n = read(shm_own_bell(h), bytes, sizeof bytes);
 	while (n < 0 && errno == EINTR);
@@ -407,8 +438,9 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 		/* Hung up it is lit by itself. */
 		return ipc__shm_hung_up(h);
 	ipc__ring_rise(&s->ring);
-	/* Something is there: whoever only polls must see it. */
-	if (!s->lit && shm_light(h))
+	/* Something is there: whoever only polls must see it; but not those
+	 * beside us, to whom it may be nothing new. */
+	if (!s->lit && !s->shared && shm_light(h))
 		s->lit = true;
 	return 1;
 }

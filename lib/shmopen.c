@@ -12,10 +12,14 @@
  * A sender has the first FIFO open before it asks for its lock: whoever finds
  * it hung up knows that there is no sender.
  *
+ * Slots (latest=1) take nothing away from anybody, so any number of receivers may
+ * look at them: they share the lock, and hear the first FIFO by inotify.
+ *
  * What the ring says in `life' only tells how a sender went that is gone by the
  * kernel's word.
  */
 
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -128,11 +132,12 @@ ipc__shm_unlink_bells(const char *base)
 			unlink(path);
 }
 
+/* type: F_RDLCK where there may be others in this role. */
 static int
-role_lock(int fd, int dir, int command)
+role_lock(int fd, int dir, short type, int command)
 {
 	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET,
+		.l_type = type, .l_whence = SEEK_SET,
 		.l_start = dir == IPC_RECV, .l_len = 1
 	};
 
@@ -142,15 +147,61 @@ role_lock(int fd, int dir, int command)
 }
 
 static int
-role_take(struct ipc__shm_map *map, int dir)
+role_take(struct ipc__shm_map *map, int dir, bool shared)
 {
-	int rc = role_lock(map->bell[1], dir, F_OFD_SETLK);
+	int rc = role_lock(map->bell[1], dir, shared ? F_RDLCK : F_WRLCK,
+	    F_OFD_SETLK);
 
 	if (rc == -EAGAIN || rc == -EACCES)
 		return ipc__fail(EBUSY, "another %s has it",
 		    dir == IPC_RECV ? "receiver" : "sender");
 	return rc < 0 ? ipc__fail(-rc, "fcntl(F_OFD_SETLK): %s",
 	    strerror(-rc)) : 0;
+}
+
+/* A byte in a FIFO is heard by one; that it was written, by all.  It is not
+ * polled then, and whoever hears takes out what is there, so that it never
+ * fills up. */
+static int
+notes_open(struct ipc__shm_map *map, const char *base)
+{
+	char proc[40], path[IPC__PATH_MAX];
+	int rc;
+
+	map->notes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (map->notes < 0 && errno == EMFILE)
+		return ipc__fail(EMFILE, "inotify_init1: no descriptor, or no "
+		    "instance left for another receiver of slots "
+		    "(RLIMIT_NOFILE, fs.inotify.max_user_instances)");
+	if (map->notes < 0)
+		return ipc__fail_sys("inotify_init1");
+	snprintf(proc, sizeof proc, "/proc/self/fd/%d", map->bell[0]);
+	if (inotify_add_watch(map->notes, proc, IN_MODIFY) >= 0)
+		return 0;
+	if ((rc = bell_path(path, sizeof path, base, 0)) < 0)
+		return rc;
+	return inotify_add_watch(map->notes, path, IN_MODIFY) < 0 ?
+	    ipc__fail_sys("inotify_add_watch") : 0;
+}
+
+int
+ipc__shm_watch_shared(const struct ipc__half *h, struct pollfd *fds)
+{
+	const struct ipc__shm *s = shm_state(h);
+
+	fds[0] = (struct pollfd){ s->map->notes, POLLIN, 0 };
+	/* Only for its hanging up. */
+	fds[1] = (struct pollfd){ s->map->bell[0], 0, 0 };
+	return s->endless ? 1 : 2;
+}
+
+void
+ipc__shm_forget_notes(const struct ipc__half *h)
+{
+	char events[4096];
+
+	while (read(shm_state(h)->map->notes, events, sizeof events) > 0)
+		;
 }
 
 /*
@@ -198,20 +249,23 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 	bool hangs = h->dir == IPC_RECV && a->opt.end;
 	int rc;
 
+	s->shared = map->slot != 0 && h->dir == IPC_RECV;
 	if ((map->slot != 0) != a->opt.latest) {
 		rc = ipc__fail(EPROTO, map->slot ? "it holds only the newest "
 		    "message: say latest=1" : "it is a queue: leave latest=1 "
 		    "out");
 		goto fail;
 	}
-	rc = map->bell[0] = bell_open(base, 0, hangs ? O_RDONLY : O_RDWR, mode,
-	    uid, gid);
+	rc = map->bell[0] = bell_open(base, 0, hangs || s->shared ?
+	    O_RDONLY : O_RDWR, mode, uid, gid);
 	if (rc < 0)
 		goto fail;
 	rc = map->bell[1] = bell_open(base, 1, O_RDWR, mode, uid, gid);
 	if (rc < 0)
 		goto fail;
-	rc = role_take(map, h->dir);
+	rc = role_take(map, h->dir, s->shared);
+	if (rc == 0 && s->shared)
+		rc = notes_open(map, base);
 	if (rc < 0)
 		goto fail;
 	map->sync = a->opt.sync;
@@ -225,7 +279,7 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 	/* What an earlier sender left ends where it stopped. */
 	s->late = hangs && !s->slots && other_life(&s->ring) != LIFE_NONE &&
 	    ipc__ring_ready(&s->ring) &&
-	    role_lock(map->bell[1], IPC_SEND, F_OFD_GETLK) == 0;
+	    role_lock(map->bell[1], IPC_SEND, F_WRLCK, F_OFD_GETLK) == 0;
 	set_life(&s->ring, LIFE_HERE);
 	return 0;
 fail:
@@ -281,7 +335,7 @@ ipc__shm_over(struct ipc__half *h)
 	if (s->late && !s->gone) {
 		life = other_life(&s->ring);
 		s->gone = role_lock(s->map->bell[1], IPC_SEND,
-		    F_OFD_GETLK) == 0;
+		    F_WRLCK, F_OFD_GETLK) == 0;
 		s->bye = s->gone && life == LIFE_BYE;
 	}
 	s->late = false;

@@ -37,6 +37,9 @@ bool	ipc__shm_ends_with(struct ipc__half *h, const void *tail,
 	    size_t size);
 /* Notes that the senders of an opened ring are gone; true if so. */
 bool	ipc__shm_hung_up(struct ipc__half *h);
+/* Slots have many receivers: what each looks at, and putting it out. */
+int	ipc__shm_watch_shared(const struct ipc__half *h, struct pollfd *fds);
+void	ipc__shm_forget_notes(const struct ipc__half *h);
 /* Nothing is there, and nobody who could send: is that the end? */
 bool	ipc__shm_over(struct ipc__half *h);
 

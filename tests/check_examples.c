@@ -348,6 +348,54 @@ START_TEST(chat_is_one_for_all_ways_in)
 }
 END_TEST
 
+START_TEST(a_crashed_tab_leaves_the_browser_alive)
+{
+	struct program p;
+
+	program_run(&p, 0, NULL, "$examples/browser | sed 's/\\(crashed\\):.*/"
+	    "\\1/'");
+	assert_text(&p, "tab 0 shows '40 the news' in shade 40\n"
+	    "tab 1 has crashed\n"
+	    "tab 2 shows '200 an idea' in shade 200\n"
+	    "tab 0 shows '40 the news' in shade 40\n"
+	    "tab 2 shows '200 an idea' in shade 200\n");
+	program_free(&p);
+}
+END_TEST
+
+static const char *const catalogues[] = {
+	"unix:$dir/s", "memfd:$dir/s", "pipe:$dir/s"
+};
+#define CATALOGUES	((int)(sizeof catalogues / sizeof catalogues[0]))
+
+START_TEST(protobuf_server_answers_protobuf_client)
+{
+	struct program server, client;
+	char command[128];
+
+	if (!built("protobuf_server"))
+		return;
+	snprintf(command, sizeof command, "exec $examples/protobuf_server %s",
+	    catalogues[_i]);
+	program_start(&server, NULL, command);
+	await_file(in_dir("s"));
+	snprintf(command, sizeof command,
+	    "$examples/protobuf_client %s Kernighan", catalogues[_i]);
+	program_run(&client, 0, NULL, command);
+	assert_text(&client, "1978 The C Programming Language\n"
+	    "1984 The UNIX Programming Environment\n");
+	program_free(&client);
+	snprintf(command, sizeof command,
+	    "$examples/protobuf_client %s Nobody", catalogues[_i]);
+	program_run(&client, 1, NULL, command);
+	ck_assert_ptr_nonnull(strstr(client.errors, "nothing by this author"));
+	program_free(&client);
+	kill(server.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&server), 128 + SIGKILL);
+	program_free(&server);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -370,5 +418,8 @@ main(void)
 	tcase_add_loop_test(tc, threads_are_processes_by_another_address, 0,
 	    THREADS);
 	tcase_add_test(tc, chat_is_one_for_all_ways_in);
+	tcase_add_test(tc, a_crashed_tab_leaves_the_browser_alive);
+	tcase_add_loop_test(tc, protobuf_server_answers_protobuf_client, 0,
+	    CATALOGUES);
 	return program_run_all(s);
 }

@@ -225,14 +225,11 @@ static const char *const roads[] = { "memfd:", "unix:", "pipe:" };
 START_TEST(an_answer_that_waited_for_its_taker_is_not_late)
 {
 	struct ipc_pool *p;
-	unsigned begun;
 
 	p = orders_new(&(struct ipc_pool_config){ .workers = 1,
 	    .task_timeout = 500, .address = roads[_i] });
-	begun = atomic_load(&seen->count);
 	expect(0, order(p, ORDER_GROW, 2 * MIB, 0));
-	while (atomic_load(&seen->count) == begun)
-		expect_either(0, -ETIMEDOUT, ipc_pool_drain(p, 1));
+	await_begun(p, 1);
 	pause_ms(700);
 	expect(2 * MIB, next(p).size);
 	expect(0, stats_of(p).killed);
@@ -396,6 +393,39 @@ START_TEST(workers_that_end_at_once_are_no_storm)
 }
 END_TEST
 
+/* The first two that are forked do; whoever comes later does not.  Those who
+ * live go on as if nothing was. */
+static int
+init_third_fails(void *user)
+{
+	return atomic_fetch_add((_Atomic int *)user, 1) >= 2;
+}
+
+START_TEST(a_place_that_stays_empty_does_not_stop_the_others)
+{
+	unsigned most = 2 + 1;
+	struct ipc_pool *p;
+	double t, due = 10;
+
+	begin(_i);
+	somebody_died();
+	p = orders_new(&(struct ipc_pool_config){ .workers = 3, .depth = 1,
+	    .start_tries = 2, .init = init_third_fails,
+	    .user = &seen->gate });
+	t = now_ms();
+	while (now_ms() - t < 200 || stats_of(p).workers < 2) {
+		expect(0, order(p, ORDER_ECHO, 1, 0));
+		expect_done(p, ORDER_ECHO, 1);
+	}
+	/* The third at once, and after 10, 30, 70, 150 ms. */
+	for (; due <= now_ms() - t + 10; due = due * 2 + 10)
+		most++;
+	expect_true(stats_of(p).started <= most);
+	expect(2, stats_of(p).workers);
+	expect(0, ipc_pool_close(p));
+}
+END_TEST
+
 /* It is a program, but no worker. */
 START_TEST(a_worker_that_never_says_hello)
 {
@@ -463,6 +493,8 @@ add_cases(void)
 	tcase_add_loop_test(tc, a_worker_that_talks_nonsense_is_killed, 0,
 	    NONSENSES);
 	for_each_case(tc, workers_that_end_at_once_are_no_storm, PAIR, POOLS);
+	for_each_case(tc, a_place_that_stays_empty_does_not_stop_the_others,
+	    PAIR, POOLS);
 	tcase_add_test(tc, a_worker_that_never_says_hello);
 	tcase_add_test(tc, a_start_that_fails_is_tried_again);
 }

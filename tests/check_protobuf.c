@@ -18,15 +18,16 @@
 #define TWO_WAY		(IPC_CAP_DUPLEX | IPC_CAP_MESSAGE | IPC_CAP_RELIABLE)
 #define KEEP(type)	((type)ipc_protobuf_keep)
 
+/* Strings of a message are not const. */
+static char soon[] = "soon", never[] = "never", leaf[] = "leaf";
+
 /* The server, and what it is told to do. */
 static struct ipc_rpc_server *server;
 static struct ipc_protobuf_server *served;
 static pthread_t thread;
 static pthread_t helpers[16];
 static atomic_int helper_count, cancelled;
-
-/* Strings of a message are not const. */
-static char soon[] = "soon", never[] = "never", leaf[] = "leaf";
+static atomic_bool released;	/* those that wait may answer */
 
 static struct ipc_rpc_client *client;
 static ProtobufCService *calculator;
@@ -132,12 +133,15 @@ answer_later(void *arg)
 	struct kept *k = arg;
 	Check__Sum sum = CHECK__SUM__INIT;
 
-	for (int i = 0; strcmp(k->input->note, "never") == 0 && i < SOON; i++) {
+	for (int i = 0; strcmp(k->input->note, never) == 0 && i < SOON; i++) {
 		if (ipc_rpc_cancelled(ipc_protobuf_call(k->closure_data)))
 			break;
 		pause_ms(1);
 	}
 	cancelled += ipc_rpc_cancelled(ipc_protobuf_call(k->closure_data));
+	for (int i = 0; strcmp(k->input->note, never) == 0 && i < SOON &&
+	    !released; i++)
+		pause_ms(1);
 	pause_ms(2);
 	sum.sum = total(k->input);
 	k->closure(&sum, k->closure_data);
@@ -210,6 +214,7 @@ start_with(struct ipc_channel *ch[2])
 {
 	atomic_store(&budget, SIZE_MAX);
 	helper_count = cancelled = 0;
+	released = false;
 	expect(0, ipc_rpc_adopt(server, ch[1]));
 	expect(0, ipc_rpc_attach(&client, ch[0]));
 	expect(0, ipc_protobuf_client_new(&calculator, client,
@@ -254,6 +259,7 @@ stop(void)
 		protobuf_c_service_destroy(calculator);
 	calculator = NULL;
 	expect(0, ipc_rpc_client_close(client));
+	released = true;
 	pthread_join(thread, NULL);
 	for (int i = 0; i < helper_count; i++)
 		pthread_join(helpers[i], NULL);
@@ -783,19 +789,22 @@ END_TEST
 
 START_TEST(methods_go_with_their_registration)
 {
-	struct ipc_protobuf_server *p;
+	struct ipc_channel *ch[2];
 
-	expect(0, ipc_rpc_server_new(&server));
+	expect(0, ipc_pair(ch, "unix:", 0));
+	new_server();
 	for (int i = 0; i < 3; i++) {
-		expect(0, ipc_protobuf_server_new(&p, server, &service.base,
-		    NULL));
-		expect(0, ipc_protobuf_server_close(p));
+		expect(0, ipc_protobuf_server_close(served));
+		expect(0, ipc_protobuf_server_new(&served, server,
+		    &service.base, &counted));
 	}
+	expect(0, ipc_protobuf_server_close(served));
 	expect(0, ipc_protobuf_server_close(NULL));
-	/* Nothing is left that could be taken away. */
-	expect_error(ipc_rpc_register(server, "check.Calculator/Add", NULL,
-	    NULL));
-	expect(0, ipc_rpc_server_close(server));
+	served = NULL;
+	start_with(ch);
+	expect(INT64_MIN, sum_of(10));
+	expect_status(-ENOSYS, "check.Calculator/Add");
+	stop();
 }
 END_TEST
 

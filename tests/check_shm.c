@@ -853,6 +853,103 @@ START_TEST(latest_of_a_name)
 }
 END_TEST
 
+/* Each is shown what is new to it, and is woken by it. */
+START_TEST(many_look_at_the_newest)
+{
+	const struct ipc_backend *be = named(_i);
+	struct ipc__half *in[5], *out;
+	char buffer[10];
+	unsigned i, k;
+
+	latest = true;
+	for (i = 0; i < 5; i++) {
+		in[i] = open_as(be, IPC_RECV, IPC_CREATE, 0);
+		ck_assert_int_eq(get(in[i], buffer, 10), -EAGAIN);
+		ck_assert(!await(in[i], 0));
+	}
+	out = open_as(be, IPC_SEND, 0, 0);
+	open_as(be, IPC_SEND, 0, -EBUSY);
+	for (k = 1; k < 9; k++) {
+		ck_assert_int_eq(put(out, buffer, k, 0), k);
+		for (i = 0; i < 5; i++) {
+			if (k % (i + 1) != 0)
+				continue;
+			ck_assert(await(in[i], 1000));
+			ck_assert_int_eq(get(in[i], buffer, 10), k);
+			ck_assert_int_eq(get(in[i], buffer, 10), -EAGAIN);
+			ck_assert(!await(in[i], 0));
+		}
+	}
+	half_free(out);
+	for (i = 0; i < 5; i++) {
+		ck_assert(await(in[i], 1000));
+		if (8 % (i + 1) != 0)
+			ck_assert_int_eq(get(in[i], buffer, 10), 8);
+		ck_assert(await(in[i], 1000));
+		ck_assert_int_eq(get(in[i], buffer, 10), -EPIPE);
+		ck_assert_int_eq(be->again(in[i]), 1);
+		half_free(in[i]);
+	}
+	unlink_as(be);
+	latest = false;
+}
+END_TEST
+
+/* Looks until it has seen the last of them, sleeping in between. */
+static int
+looker(const struct ipc_backend *be, unsigned last, unsigned seed)
+{
+	struct ipc__half *h = open_as(be, IPC_RECV, 0, 0);
+	unsigned n = 0, before = 0;
+	ssize_t size;
+
+	while (n < last) {
+		size = get(h, &n, sizeof n);
+		if (size == -EAGAIN) {
+			if (!await(h, 20000))
+				return 3;
+			continue;
+		}
+		if (size != sizeof n || n <= before)
+			return 4;
+		before = n;
+		pause_randomly(&seed);
+	}
+	half_free(h);
+	return 0;
+}
+
+START_TEST(many_sleep_and_all_are_woken)
+{
+	const struct ipc_backend *be = named(_i);
+	const unsigned last = 3000;
+	unsigned n, seed = 5;
+	struct ipc__half *out;
+	pid_t child[4];
+
+	latest = true;
+	out = open_as(be, IPC_SEND, IPC_CREATE, 0);
+	for (n = 0; n < 4; n++) {
+		child[n] = fork();
+		if (child[n] == 0) {
+			half_free(out);
+			_exit(looker(be, last, n));
+		}
+	}
+	for (n = 1; n <= last; n++) {
+		ck_assert_int_eq(put(out, &n, sizeof n, 0), sizeof n);
+		pause_randomly(&seed);
+		if (n % 8 == 0)
+			usleep(100);
+	}
+	for (n = 0; n < 4; n++)
+		ck_assert_int_eq(wait_for(child[n]), 0);
+	half_free(out);
+	unlink_as(be);
+	latest = false;
+}
+END_TEST
+
 /* What is not a whole ring is not mapped. */
 START_TEST(a_spoilt_file_is_refused)
 {
@@ -1038,6 +1135,8 @@ main(void)
 	tcase_add_loop_test(names, killed_senders_lose_nothing, 0, 4);
 	tcase_add_test(names, a_slot_holds_what_was_asked_for);
 	tcase_add_loop_test(names, latest_of_a_name, 0, 4);
+	tcase_add_loop_test(names, many_look_at_the_newest, 0, 4);
+	tcase_add_loop_test(names, many_sleep_and_all_are_woken, 0, 4);
 	tcase_add_test(names, a_spoilt_file_is_refused);
 	tcase_add_loop_test(tc, a_hostile_side_breaks_only_its_ring, 0, 4);
 	suite_add_tcase(s, tc);

@@ -404,9 +404,9 @@ add_kinds(Suite *suite, const TTest *test, const char *const kinds[], int n,
 
 	for (int i = 0; i < n; i++) {
 		name = names[used++];
-		snprintf(name, sizeof names[0], "%s %.*s", test->name[0] == 'm' ?
-		    "making" : "dying in", (int)strcspn(kinds[i], "%"),
-		    kinds[i]);
+		snprintf(name, sizeof names[0], "%s %.*s",
+		    test->name[0] == 'm' ? "making" : "dying in",
+		    (int)strcspn(kinds[i], "%"), kinds[i]);
 		tc = tcase_create(name);
 		tcase_add_checked_fixture(tc, setup, teardown);
 		tcase_set_timeout(tc, seconds);

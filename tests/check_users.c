@@ -277,6 +277,59 @@ START_TEST(the_mode_of_an_opened_object_keeps_others_out)
 }
 END_TEST
 
+static _Noreturn void
+open_as(uid_t uid, const char *text, int dir, int expected)
+{
+	struct ipc_channel *ch;
+
+	become(uid);
+	expect(expected, ipc_open(&ch, text, dir));
+	if (expected == 0) {
+		expect(0, ipc_send(ch, "word", 4, SOON));
+		expect(0, ipc_close(ch));
+	} else
+		expect_true(strstr(ipc_errmsg(), "posixshm:") != NULL);
+	_exit(0);
+}
+
+static void
+share_segment(uid_t maker, const char *text, int expected)
+{
+	struct ipc_channel *ch;
+	char word[4];
+	struct gate g;
+	pid_t a, b;
+
+	gate_make(&g);
+	if ((a = forked()) == 0) {
+		become(maker);
+		expect(0, ipc_open(&ch, text, IPC_RECV | IPC_CREATE));
+		gate_open(&g);
+		if (expected == 0)
+			expect(4, ipc_recv(ch, word, 4, SOON));
+		else
+			expect(-ETIMEDOUT, ipc_recv(ch, word, 4, 300));
+		expect(0, ipc_close(ch));
+		expect(0, ipc_unlink(text));
+		_exit(0);
+	}
+	gate_wait(&g);
+	if ((b = forked()) == 0)
+		open_as(BOB, text, IPC_SEND, expected);
+	peer_done(b);
+	peer_done(a);
+	gate_free(&g);
+}
+
+/* Where its bells are found as well; else that is said. */
+START_TEST(users_share_a_segment_of_root)
+{
+	share_segment(0, "sysvshm:0x1bcde?mode=0666", 0);
+	share_segment(0, "sysvshm:shared-by-root?mode=0666", 0);
+	share_segment(ALICE, "sysvshm:0x1bcdf?mode=0666", -EPERM);
+}
+END_TEST
+
 /* The directory of root is made as DESIGN says, and nothing lies in it. */
 START_TEST(run_ipc_is_as_it_should_be)
 {
@@ -339,6 +392,7 @@ main(void)
 	    IPC_CAP_NETWORK);
 	for_each_case(tc, the_mode_of_an_opened_object_keeps_others_out, OPEN,
 	    0);
+	tcase_add_test(tc, users_share_a_segment_of_root);
 	tcase_add_test(tc, run_ipc_is_as_it_should_be);
 	return suite_close();
 }

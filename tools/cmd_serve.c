@@ -19,7 +19,7 @@
 struct serving {
 	struct ipc_rpc_server	*s;
 	struct jobs		 jobs;
-	long long		 waiting;	/* calls beside those that run */
+	long long		 waiting;	/* calls beside what runs */
 	bool			 print;
 	int			 signals;
 	struct pollfd		*fds;
@@ -110,6 +110,7 @@ serve(struct serving *v, char *addresses[], int count)
 		warn("signalfd");
 		return EXIT_FAILED;
 	}
+	raise_limit(&v->jobs.files);
 	status = set_up(v, addresses, count);
 	while (status == EXIT_OK && turn(v, true, &status))
 		;

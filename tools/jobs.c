@@ -281,6 +281,7 @@ become(const struct job *j, int in, int out, int err_fd, pid_t parent)
 		_exit(126);
 	set_environment(j);
 	signal(SIGPIPE, SIG_DFL);
+	setrlimit(RLIMIT_NOFILE, &j->all->files);
 	sigprocmask(SIG_SETMASK, &j->all->mask, NULL);
 	execvp(command[0], command);
 	warn("%s", command[0]);
@@ -452,7 +453,7 @@ jobs_poll(struct jobs *all, struct pollfd *fds, int *timeout)
 	size_t count = 0;
 	struct job *j;
 
-	TAILQ_FOREACH(j, &all->list, link) {
+	for (j = TAILQ_FIRST(&all->list); j != NULL; j = TAILQ_NEXT(j, link)) {
 		if (j->pid == 0)
 			continue;
 		want(j, fds, &count);

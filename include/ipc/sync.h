@@ -185,10 +185,10 @@ IPC_API int ipc_rwlock_init_in(struct ipc_rwlock **l, struct ipc_region *r,
     size_t offset, int flags);
 
 /*
- * Locks it for this thread, to read or to write.  -EOWNERDEAD: it is locked, and
- * the last writer died with it, so what it protects may be half changed; readers
- * are told until a writer was.  A reader that dies is forgotten.  -EDEADLK: this
- * thread has it already, in whatever way.
+ * Locks it for this thread, to read or to write.  -EOWNERDEAD: it is locked,
+ * and the last writer died with it, so what it protects may be half changed;
+ * readers are told until a writer was.  A reader that dies is forgotten.
+ * -EDEADLK: this thread has it already, in whatever way.
  */
 IPC_API int ipc_rwlock_rdlock(struct ipc_rwlock *l, int timeout);
 IPC_API int ipc_rwlock_wrlock(struct ipc_rwlock *l, int timeout);

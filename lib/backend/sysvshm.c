@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "name.h"
@@ -67,6 +68,30 @@ sysvshm_base(const struct ipc__address *a, char *base, size_t size)
 		return ipc__fail(ENAMETOOLONG, "%s: the name is too long",
 		    a->name);
 	return 0;
+}
+
+/* Bells of somebody else's segment lie where that user's things lie.  There we
+ * find those of root; nobody trusts the directories of others. */
+static int
+sysvshm_foreign_base(const struct ipc__address *a, uid_t owner, char *base,
+    size_t size)
+{
+	char name[IPC__NAME_MAX - 16], file[IPC__NAME_MAX];
+	int rc;
+
+	rc = ipc__name_encode(a->name, "-_.", name, sizeof name);
+	if (rc < 0)
+		return rc;
+	snprintf(file, sizeof file, "sysvshm-%s.ipcr", name);
+	rc = owner == 0 ? ipc__runtime_find(NULL, file, base, size) : -ENOENT;
+	if (rc == -ENOENT)
+		return ipc__fail(EPERM, "the segment is of user %lu, and what "
+		    "wakes its users lies in a directory of that user alone: "
+		    "two users share a ring of posixshm: or mmap:, or one "
+		    "that root made", (unsigned long)owner);
+	if (rc == 0)
+		base[strlen(base) - strlen(".ipcr")] = '\0';
+	return rc;
 }
 
 /* The segment of a key or of a note; -ENOENT. */
@@ -206,6 +231,9 @@ sysvshm_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 	rc = sysvshm_get(map, a, key, flags);
 	if (rc == 0 && shmctl(map->id, IPC_STAT, &ds) < 0)
 		rc = ipc__fail_sys("shmctl");
+	if (rc == 0 && ds.shm_perm.cuid != geteuid())
+		rc = sysvshm_foreign_base(a, ds.shm_perm.cuid, base,
+		    sizeof base);
 	if (rc == 0) {
 		rc = ipc__shm_attach(h, a, map, base, ds.shm_perm.mode & 0777,
 		    ds.shm_perm.uid, ds.shm_perm.gid);
@@ -277,6 +305,8 @@ const struct ipc_backend ipc__backend_sysvshm = {
 	.passed = ipc__sysvshm_passed,
 	.given = ipc__sysvshm_given,
 	.send = ipc__shm_send,
+	.put = ipc__shm_put,
+	.get = ipc__shm_get,
 	.reserve = ipc__shm_reserve,
 	.commit = ipc__shm_commit,
 	.peek = ipc__shm_peek,
