@@ -89,7 +89,8 @@ ipc__copy_small(void *to, const void *from, size_t size)
 
 	if (size >= 8) {
 		last = ipc__copy_word(f + size - 8);
-		for (i = 0; i + 8 < size; i += 8)
+		memcpy(t, f, 8);
+		for (i = 8; i + 8 < size; i += 8)
 			memcpy(t + i, f + i, 8);
 		memcpy(t + size - 8, &last, 8);
 	} else if (size >= 4) {

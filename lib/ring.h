@@ -113,6 +113,7 @@ struct ipc__ring {
 	void		*owner;
 	size_t		 record;
 	uint32_t	 lines, plines;	/* as in the header, checked */
+	unsigned	 shift;		/* lines is 1 << this */
 	bool		 omit;		/* no fence is needed */
 	bool		 mirrored;
 	bool		 lasting;	/* opened: sides come and go */
@@ -195,7 +196,7 @@ ipc__ring_lines(size_t bytes)
 static inline unsigned
 ipc__ring_cells(size_t bytes)
 {
-	return bytes ? (unsigned)((bytes + 7) / 8) : 1;
+	return (unsigned)((bytes + !bytes + 7) / 8);
 }
 
 /* A line's word: bits 0-5 the tag of the lap, bits 6-7 what comes after the
@@ -207,7 +208,7 @@ enum { IPC__END_OPEN, IPC__END_NEXT, IPC__END_WRAP, IPC__END_JUMP };
 static inline uint64_t
 ipc__ring_tag(const struct ipc__ring *r, uint64_t u)
 {
-	return 1 + ((u & IPC__RING_U) / r->lines & 31);
+	return 1 + ((u & IPC__RING_U) >> r->shift & 31);
 }
 
 static inline struct ipc__ring_line *
@@ -286,7 +287,21 @@ bool	ipc__ring_roomy(struct ipc__ring *r);
 ssize_t	ipc__ring_peek(struct ipc__ring *r, const void **data,
 	    unsigned *flags);
 void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
-void	ipc__ring_free(struct ipc__ring *r);	/* what HOLD kept back */
+/* What ipc__ring_peek() would show, if it is whole and fits, copied and
+ * released; or -1. */
+ssize_t	ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room);
+/* To the line that follows by the word of this one; -EBADMSG. */
+int	ipc__ring_next(struct ipc__ring *r);
+
+/* Gives back what was released, and what HOLD kept. */
+static inline void
+ipc__ring_free(struct ipc__ring *r)
+{
+	/* Release: our reads of what we give back are over.  Pairs with the
+	 * sender's acquire in ring_load_pos(). */
+	ipc__ring_set(&r->head->pos, ipc__ring_pos(r->u, r->cell, r->v),
+	    memory_order_release);
+}
 
 /*
  * Growing and shrinking: ringsize.c

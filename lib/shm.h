@@ -45,6 +45,7 @@ struct ipc__shm {
 	struct ipc__latest latest;
 	struct ipc__shm_map *map;
 	bool		 slots;
+	bool		 direct;	/* nothing but a ring in memory */
 	bool		 lit;		/* our bell is readable, for sure */
 	int64_t		 calm;		/* not shrunk before this (ns) */
 	unsigned	 unquiet;	/* and it was in vain so often */
@@ -100,6 +101,8 @@ ssize_t	ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 	    const struct ipc__aside *aside);
 int	ipc__shm_reserve(struct ipc__half *h, void **data, size_t size);
 int	ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags);
+bool	ipc__shm_put(struct ipc__half *h, const void *data, size_t size);
+ssize_t	ipc__shm_get(struct ipc__half *h, void *buffer, size_t room);
 ssize_t	ipc__shm_peek(struct ipc__half *h, const void **data,
 	    unsigned *flags);
 void	ipc__shm_release(struct ipc__half *h, unsigned flags);

@@ -275,6 +275,16 @@ ipc__shm_map_file(struct ipc__shm_map *map)
 	return rc < 0 ? rc : shm_check(map);
 }
 
+/* So the kernel says of an id that is nobody's any more. */
+static int
+segment_failed(const char *call)
+{
+	if (errno == EINVAL || errno == EIDRM)
+		return ipc__fail(EIDRM, "%s: the segment has been removed",
+		    call);
+	return ipc__fail_sys(call);
+}
+
 /* Into a reservation, so that there is room for the mirror behind it. */
 static int
 shm_attach(struct ipc__shm_map *map)
@@ -286,7 +296,7 @@ shm_attach(struct ipc__shm_map *map)
 		return ipc__fail_sys("mmap");
 	map->base = p;
 	if (shmat(map->id, p, SHM_REMAP) == (void *)-1)
-		return ipc__fail_sys("shmat");
+		return segment_failed("shmat");
 	return 0;
 }
 
@@ -297,7 +307,7 @@ ipc__shm_map_segment(struct ipc__shm_map *map)
 	int rc;
 
 	if (shmctl(map->id, IPC_STAT, &ds) < 0)
-		return ipc__fail_sys("shmctl");
+		return segment_failed("shmctl");
 	rc = shm_bounds(map, ds.shm_segsz);
 	if (rc < 0)
 		return rc;

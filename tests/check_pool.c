@@ -381,7 +381,7 @@ START_TEST(what_is_being_worked_on_is_killed_on_demand)
 	p = orders_new(&(struct ipc_pool_config){ .workers = 1, .limit = 3 });
 	expect(0, order(p, ORDER_HANG, 1, 0));
 	expect(0, order(p, ORDER_ECHO, 2, 0));
-	expect(-ETIMEDOUT, ipc_pool_drain(p, 30));
+	await_begun(p, 1);
 	expect(1, ipc_pool_cancel(p, (void *)1, IPC_POOL_KILL));
 	expect(-ECANCELED, next(p).status);
 	expect_done(p, ORDER_ECHO, 2);
@@ -403,7 +403,8 @@ START_TEST(a_task_that_is_half_sent_can_be_canceled)
 	p = orders_new(&(struct ipc_pool_config){ .workers = 1 });
 	expect(0, order(p, ORDER_WAIT, 100, 0));
 	expect(0, ipc_pool_submit(p, big, 3 * MIB, big, 0));
-	expect(-ETIMEDOUT, ipc_pool_drain(p, 30));
+	await_begun(p, 1);
+	expect(-ETIMEDOUT, ipc_pool_drain(p, 10));
 	expect(0, order(p, ORDER_ECHO, 3, 0));
 	expect(1, ipc_pool_cancel(p, big, 0));
 	expect(-ECANCELED, next(p).status);

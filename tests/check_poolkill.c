@@ -225,14 +225,11 @@ static const char *const roads[] = { "memfd:", "unix:", "pipe:" };
 START_TEST(an_answer_that_waited_for_its_taker_is_not_late)
 {
 	struct ipc_pool *p;
-	unsigned begun;
 
 	p = orders_new(&(struct ipc_pool_config){ .workers = 1,
 	    .task_timeout = 500, .address = roads[_i] });
-	begun = atomic_load(&seen->count);
 	expect(0, order(p, ORDER_GROW, 2 * MIB, 0));
-	while (atomic_load(&seen->count) == begun)
-		expect_either(0, -ETIMEDOUT, ipc_pool_drain(p, 1));
+	await_begun(p, 1);
 	pause_ms(700);
 	expect(2 * MIB, next(p).size);
 	expect(0, stats_of(p).killed);

@@ -136,6 +136,7 @@ orders_new(const struct ipc_pool_config *config)
 
 	c.struct_size = sizeof c;
 	atomic_store(&seen->gate, 0);
+	atomic_store(&seen->count, 0);
 	if (c.address == NULL && here.scheme != NULL)
 		c.address = address("");
 	if (c.argv == NULL && c.handler == NULL)
@@ -151,6 +152,13 @@ order(struct ipc_pool *p, int what, int arg, int timeout)
 
 	return ipc_pool_submit(p, &o, sizeof o, (void *)(intptr_t)arg,
 	    timeout);
+}
+
+void
+await_begun(struct ipc_pool *p, unsigned count)
+{
+	while (atomic_load(&seen->count) < count)
+		expect_either(0, -ETIMEDOUT, ipc_pool_drain(p, 1));
 }
 
 struct ipc_pool_result

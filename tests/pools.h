@@ -54,6 +54,8 @@ struct ipc_pool *orders_new(const struct ipc_pool_config *);
 extern char *const order_command[];
 
 int	order(struct ipc_pool *, int what, int arg, int timeout);
+/* Until so many tasks have been begun since the last pool was made. */
+void	await_begun(struct ipc_pool *, unsigned count);
 /* The next result, which must be there in time. */
 struct ipc_pool_result next(struct ipc_pool *);
 /* The next one must be that of this order, well. */
