@@ -88,6 +88,7 @@ NEED_CHECK = $(PKG_CONFIG) --exists check || { \
 	    "(elsewhere: https://libcheck.github.io/check/)" >&2; exit 1; }
 endif
 LIBRT ?= -lrt
+PROTOC_C ?= protoc-c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings $(if $(WERROR),-Werror)
@@ -100,8 +101,9 @@ IPC_CPPFLAGS := -D_GNU_SOURCE $(if $(HAVE_CONFIG_H),-DHAVE_CONFIG_H -I.) \
 LIB_LIBS = -Wl,--as-needed $(BSD_LIBS) $(LIBRT) $(LDLIBS)
 
 # -z defs and the run time of a sanitizer, which only programs link, exclude
-# each other.
-LIB_LDFLAGS = -shared -Wl,-soname,$(SONAME) \
+# each other.  Threads that have used a lock keep an entry of the library in the
+# kernel's list until they end, so it is never unloaded.
+LIB_LDFLAGS = -shared -Wl,-soname,$(SONAME) -Wl,-z,nodelete \
 	$(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
 	-Wl,--version-script=$(S)lib/libipc.map
 RPATH = -Wl,-rpath,$(abspath $(O))
@@ -127,19 +129,46 @@ TOOL_SRC := $(wildcard $(S)tools/*.c)
 EXAMPLE_SRC := $(wildcard $(S)examples/*.c)
 TEST_SRC := $(wildcard $(S)tests/check_*.c)
 SUPPORT_SRC := $(filter-out $(TEST_SRC),$(wildcard $(S)tests/*.c))
+BENCH_SRC := $(filter-out $(addprefix $(S)bench/,main.c ring.c locks.c \
+	instructions.c peer_%),$(wildcard $(S)bench/*.c))
+PEER_SRC := $(wildcard $(S)bench/peer_*.c $(S)bench/peer_*.cc)
 FUZZ_SRC := $(filter-out $(S)fuzz/main.c,$(wildcard $(S)fuzz/*.c))
 HEADERS := $(wildcard $(S)include/ipc/*.h)
 MAN := $(wildcard $(S)man/*.[137])
+
+# The adapter to protobuf-c is a library of its own, which is built where
+# libprotobuf-c and its compiler are there.  $(PB) says so; it is asked in
+# recipes only, which begin with $(pb) or $(pbsay) and do nothing without.
+PB_DIR := adapters/protobuf-c
+PB_SRC := $(wildcard $(S)$(PB_DIR)/*.c)
+PB_MAP := $(if $(PB_SRC),$(S)$(PB_DIR)/libipc-protobuf-c.map)
+PB_HEADERS := $(wildcard $(S)$(PB_DIR)/include/ipc/*.h)
+PB_EXAMPLES := $(patsubst $(S)%.c,$(O)/%,$(wildcard $(S)examples/protobuf_*.c))
+PB_MAN := $(filter %/ipc_protobuf_c.3,$(MAN))
+PB_SONAME := libipc-protobuf-c.so.0
+PB_REAL := libipc-protobuf-c.so.$(VERSION)
+PB = $(if $(PB_SRC),$(call lazy,PB,$(PKG_CONFIG) --exists libprotobuf-c && \
+	command -v $(PROTOC_C)))
+PB_CFLAGS = $(call lazy,PB_CFLAGS,$(PKG_CONFIG) --cflags libprotobuf-c)
+PB_LIBS = $(call lazy,PB_LIBS,$(PKG_CONFIG) --libs libprotobuf-c)
+PB_CPPFLAGS = -I$(S)$(PB_DIR)/include $(PB_CFLAGS)
+pb = $(if $(PB),$(Q),@: )
+pbsay = $(if $(PB),$(say),@:)
 
 obj = $(patsubst $(S)%.c,$(O)/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
 TOOL_OBJ := $(call obj,$(TOOL_SRC))
 TEST_OBJ := $(call obj,$(TEST_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
+BENCH_OBJ := $(call obj,$(BENCH_SRC))
 FUZZ_OBJ := $(call obj,$(FUZZ_SRC) $(if $(FUZZ_SRC),$(S)fuzz/main.c))
-ALL_OBJ := $(LIB_OBJ) $(TOOL_OBJ) $(TEST_OBJ) $(SUPPORT_OBJ) $(FUZZ_OBJ)
+PB_OBJ := $(call obj,$(PB_SRC))
+ALL_OBJ := $(LIB_OBJ) $(TOOL_OBJ) $(TEST_OBJ) $(SUPPORT_OBJ) $(FUZZ_OBJ) \
+	$(BENCH_OBJ) $(O)/bench/main.o
 
 LIBS := $(O)/$(LIBREAL) $(O)/$(SONAME) $(O)/libipc.so $(O)/libipc.a
+PB_ALL := $(if $(PB_SRC),$(O)/$(PB_REAL) $(O)/$(PB_SONAME) \
+	$(O)/libipc-protobuf-c.so $(O)/libipc-protobuf-c.a)
 COMMAND := $(if $(TOOL_SRC),$(O)/bin/ipc)
 EXAMPLES := $(EXAMPLE_SRC:$(S)%.c=$(O)/%)
 UNITS := $(patsubst $(S)tests/check_%.c,%,$(TEST_SRC))
@@ -159,11 +188,12 @@ AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 #
 
 .PHONY: all check check-headers check-symbols check-man check-docs lint style
-.PHONY: fuzz demo install uninstall dist distcheck setup clean distclean help
-.PHONY: FORCE need-check check-build check-model check-long
+.PHONY: bench bench-instructions bench-instructions-record bench-locks
+.PHONY: setup-bench fuzz demo install uninstall dist distcheck setup clean
+.PHONY: distclean help FORCE need-check check-build check-model check-long
 
 all: ## the library, the command and the examples (the default)
-all: $(LIBS) $(COMMAND) $(EXAMPLES)
+all: $(LIBS) $(COMMAND) $(EXAMPLES) $(PB_ALL)
 ifeq ($(O),obj)
 all: $(notdir $(COMMAND))
 endif
@@ -172,8 +202,10 @@ endif
 # depends on it is built again.
 quote = '$(subst ','\'',$(1))'
 $(O)/flags.stamp: TEXT = $(COMPILE) $(IPC_CPPFLAGS) $(BSD_CFLAGS) $(CPPFLAGS) \
-	$(LINK) $(LIB_LDFLAGS) $(LIB_LIBS) $(AR) $(VERSION) $(abspath $(O))
-$(O)/sources.stamp: TEXT = $(LIB_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
+	$(LINK) $(LIB_LDFLAGS) $(LIB_LIBS) $(AR) $(VERSION) $(abspath $(O)) \
+	$(PB)
+$(O)/sources.stamp: TEXT = $(LIB_SRC) $(TOOL_SRC) $(SUPPORT_SRC) $(PB_SRC) \
+	$(BENCH_SRC)
 $(O)/flags.stamp $(O)/sources.stamp: FORCE | $(AFTER_SETUP)
 	@$(NEED_BSD)
 	@mkdir -p $(@D)
@@ -202,21 +234,60 @@ $(O)/$(LIBREAL): $(LIB_OBJ) $(S)lib/libipc.map $(O)/sources.stamp
 $(O)/$(SONAME) $(O)/libipc.so: $(O)/$(LIBREAL)
 	$(Q)ln -sf $(LIBREAL) $@
 
+$(PB_OBJ): $(O)/%.o: $(S)%.c $(O)/flags.stamp
+	$(pbsay) CC '$*.c'
+	@mkdir -p $(@D)
+	$(pb)$(COMPILE) $(PUBLIC_CPPFLAGS) $(PB_CPPFLAGS) $(CPPFLAGS) \
+	    -MMD -MP -c -o $@ $<
+-include $(PB_OBJ:.o=.d)
+
+$(O)/libipc-protobuf-c.a: $(PB_OBJ) $(O)/sources.stamp
+	$(pbsay) AR '$(@F)'
+	$(pb)rm -f $@
+	$(pb)$(AR) rcs $@ $(PB_OBJ)
+
+$(O)/$(PB_REAL): $(PB_OBJ) $(PB_MAP) $(O)/libipc.so $(O)/sources.stamp
+	$(pbsay) LD '$(@F)'
+	$(pb)$(LINK) -shared -Wl,-soname,$(PB_SONAME) \
+	    $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
+	    -Wl,--version-script=$(PB_MAP) -o $@ $(PB_OBJ) $(O)/libipc.so \
+	    $(PB_LIBS) $(LDLIBS)
+
+$(O)/$(PB_SONAME) $(O)/libipc-protobuf-c.so: $(O)/$(PB_REAL)
+	$(pb)ln -sf $(PB_REAL) $@
+
+# What protoc-c makes of a .proto file.
+$(O)/%.pb-c.c $(O)/%.pb-c.h: $(S)%.proto $(O)/flags.stamp
+	$(pbsay) PROTOC '$*.proto'
+	@mkdir -p $(@D)
+	$(pb)$(PROTOC_C) --proto_path=$(<D) --c_out=$(@D) $<
+
+.PRECIOUS: $(O)/%.pb-c.c
+$(O)/%.pb-c.o: $(O)/%.pb-c.c
+	$(pbsay) CC '$*.pb-c.c'
+	$(pb)$(COMPILE) $(PB_CFLAGS) $(CPPFLAGS) -c -o $@ $<
+
 # The command in the build tree finds the library beside it; the one that is
 # installed, $(O)/install/ipc, has no such path in it.
-$(O)/bin/ipc $(O)/install/ipc: $(TOOL_OBJ) $(O)/libipc.so $(O)/$(SONAME) \
-    $(O)/sources.stamp
+$(O)/bin/ipc $(O)/install/ipc: $(TOOL_OBJ) $(O)/libbench.a $(O)/libipc.so \
+    $(O)/$(SONAME) $(O)/sources.stamp
 	$(say) LD '$(@:$(O)/%=%)'
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $(if $(filter $(O)/bin/ipc,$@),$(RPATH)) -o $@ $(TOOL_OBJ) \
-	    $(O)/libipc.so $(LIB_LIBS)
+	    $(O)/libbench.a $(O)/libipc.so $(LIB_LIBS)
+
+# What `ipc bench' and the program with the peers are made of.
+$(O)/libbench.a: $(BENCH_OBJ) $(O)/sources.stamp
+	$(say) AR '$(@F)'
+	$(Q)rm -f $@ && $(AR) rcs $@ $(BENCH_OBJ)
 
 ipc: $(O)/bin/ipc
 	$(Q)ln -sf $< $@
 
 # An example that names packages of pkg-config, /* LIBS: libevent */, is left
 # out where they are missing.
-$(EXAMPLES): $(O)/examples/%: $(S)examples/%.c $(O)/flags.stamp \
+$(filter-out $(PB_EXAMPLES),$(EXAMPLES)): $(O)/examples/%: \
+    $(S)examples/%.c $(O)/flags.stamp \
     $(O)/libipc.so $(O)/$(SONAME) $(HEADERS)
 	@mkdir -p $(@D)
 	@set -e; libs="$(strip $(call mark,LIBS,5,$<))"; more=; \
@@ -230,6 +301,16 @@ $(EXAMPLES): $(O)/examples/%: $(S)examples/%.c $(O)/flags.stamp \
 	$(if $(filter 1,$(V)),set -x,printf '  %-7s %s\n' CCLD examples/$*); \
 	$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
 	    $(RPATH) $(O)/libipc.so $$more $(LDLIBS)
+
+# Those called protobuf_*.c use protobuf.proto and the adapter.
+$(PB_EXAMPLES): $(O)/examples/%: $(S)examples/%.c $(O)/flags.stamp \
+    $(O)/examples/protobuf.pb-c.o $(PB_ALL) $(HEADERS) $(PB_HEADERS)
+	$(if $(PB),$(say) CCLD 'examples/$*',@echo \
+	    "  skip    examples/$*: needs libprotobuf-c and protoc-c")
+	$(pb)$(COMPILE) $(PUBLIC_CPPFLAGS) $(PB_CPPFLAGS) -I$(O)/examples \
+	    $(CPPFLAGS) $(LDFLAGS) -o $@ $< $(O)/examples/protobuf.pb-c.o \
+	    $(RPATH) $(O)/libipc-protobuf-c.so $(O)/libipc.so $(PB_LIBS) \
+	    $(LDLIBS)
 
 #
 # Checking.  Every program and every static check is a target of its own (so
@@ -268,11 +349,20 @@ need-check: | $(AFTER_SETUP)
 	@$(NEED_CHECK)
 
 $(UNITS:%=$(O)/tests/check_%): $(O)/tests/check_%: $(O)/tests/check_%.o \
-    $(SUPPORT_OBJ) $(O)/libipc.a $(O)/sources.stamp
+    $(SUPPORT_OBJ) $(O)/libbench.a $(O)/libipc.a $(O)/sources.stamp
 	$(say) LD 'tests/check_$*'
 	$(Q)$(LINK) $(addprefix -Wl$(comma)--wrap=,$(call \
 	    mark,WRAP,10,$(S)tests/check_$*.c)) -o $@ $< $(SUPPORT_OBJ) \
-	    $(O)/libipc.a $(CHECK_LIBS) $(LIB_LIBS)
+	    $(MORE) $(O)/libbench.a $(O)/libipc.a $(CHECK_LIBS) $(LIB_LIBS)
+
+# check_protobuf has tests/check_protobuf.proto, and checks nothing without.
+$(O)/tests/check_protobuf.o: $(O)/tests/check_protobuf.pb-c.h
+$(O)/tests/check_protobuf.o: OBJ_CPPFLAGS += $(if $(PB),-DHAVE_PROTOBUF_C \
+	$(PB_CPPFLAGS) -I$(O)/tests)
+$(O)/tests/check_protobuf: $(O)/tests/check_protobuf.pb-c.o \
+    $(O)/libipc-protobuf-c.a
+$(O)/tests/check_protobuf: MORE = $(if $(PB),$(O)/tests/check_protobuf.pb-c.o \
+	$(O)/libipc-protobuf-c.a $(PB_LIBS))
 
 $(RUNS): run-%: $(O)/tests/check_% $(COMMAND) $(EXAMPLES)
 	@$(RUN) -c -t $(CHECK_TIMEOUT) $(O)/results check_$* \
@@ -288,10 +378,11 @@ $(FUZZ_RUNS): fuzz-run-%: $(O)/fuzz/%
 	    $(O)/fuzz/$* $(wildcard $(S)fuzz/corpus/$*)
 
 CMD_headers = CC="$(CC)" CXX="$(CXX)" sh $(S)scripts/check-headers.sh \
-	$(S)include
+	$(S)include $(if $(PB),$(S)$(PB_DIR)/include)
 CMD_symbols = CC="$(CC)" NM="$(NM)" sh $(S)scripts/check-symbols.sh \
-	$(O)/$(LIBREAL) $(S)lib/libipc.map $(S)include
-CMD_man = sh $(S)scripts/check-man.sh $(S)lib/libipc.map $(MAN)
+	$(O)/$(LIBREAL) $(S)lib/libipc.map $(S)include $(if $(PB), \
+	$(O)/$(PB_REAL) $(PB_MAP) $(S)$(PB_DIR)/include)
+CMD_man = sh $(S)scripts/check-man.sh "$(S)lib/libipc.map $(PB_MAP)" $(MAN)
 CMD_docs = CC="$(CC)" sh $(S)scripts/check-docs.sh $(SRC)
 CMD_build = MAKE="$(MAKE)" CC="$(CC)" sh $(S)scripts/check-build.sh $(SRC)
 
@@ -300,7 +391,7 @@ check-symbols: ## headers, symbol map and library export the same names
 check-man: ## mandoc finds no fault; every call is in one page
 check-docs: ## what the man pages and README quote compiles
 check-build: ## this Makefile does what it says
-check-symbols static-symbols: $(O)/$(LIBREAL)
+check-symbols static-symbols: $(O)/$(LIBREAL) $(PB_ALL)
 $(STATIC:%=check-%): check-%: | $(AFTER_SETUP)
 	@$(CMD_$*)
 $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
@@ -310,17 +401,22 @@ $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
 check-model: ## spin finds no lost wake-up in the ring's sleeping
 	@CC="$(CC)" sh $(S)scripts/check-model.sh $(SRC)
 
-# The tests that repeat themselves, a hundred times as long: hours.
-LONG := death fork namerace unixname ring shm queueleft journal threads \
-	restart
+# The tests that repeat themselves, as often as their heads say: hours.  How
+# long a hostile side is at it is 18 ms for each percent: three minutes.
+LONG := death fork futexlock gc idle journal journalkill lock names8 namerace \
+	order queueleft reopen restart ring scribble shm synckill syncnames8 sysname \
+	threads unixname wake
 ROUNDS ?= 10000
 check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
-	@IPC_TEST_ROUNDS=$(ROUNDS) $(MAKE) -f $(TOP)/Makefile \
+	@IPC_TEST_ROUNDS=$(ROUNDS) IPC_CHECK_HOSTILE=$$(($(ROUNDS) * 18)) \
+	    CK_TIMEOUT_MULTIPLIER=100 $(MAKE) -f $(TOP)/Makefile \
 	    CHECK_TIMEOUT=86400 \
 	    $(patsubst %,check-%,$(filter $(UNITS),$(LONG)))
 
 lint: ## clang-tidy, cppcheck, shellcheck, and plain rules find nothing
-	@CPPFLAGS="$(IPC_CPPFLAGS) $(BSD_CFLAGS)" sh $(S)scripts/lint.sh $(SRC)
+lint: $(if $(PB_SRC),$(O)/tests/check_protobuf.pb-c.h $(O)/examples/protobuf.pb-c.h)
+	@CPPFLAGS="$(IPC_CPPFLAGS) $(BSD_CFLAGS) $(if $(PB),$(PB_CPPFLAGS) \
+	    -DHAVE_PROTOBUF_C $(addprefix -I$(abspath $(O))/,tests examples))" sh $(S)scripts/lint.sh $(SRC)
 
 BASE ?= HEAD
 style: ## shows what .clang-format would change in lines changed since BASE
@@ -363,16 +459,91 @@ $(FUZZ_TARGETS): fuzz-%: $(FUZZ_O)/fuzz/%
 	    $(wildcard $(S)fuzz/corpus/$*)
 
 #
+# Measuring.  A peer whose packages are missing (see bench/subject.h) is left
+# out, and said so each time.
+#
+
+PEERS := $(basename $(notdir $(PEER_SRC)))
+PEER_OBJ := $(PEERS:%=$(O)/bench/%.o)
+BENCH ?=
+
+bench: ## measures everything beside other libraries: BENCH="options"
+bench: $(O)/bench/bench
+	$(Q)$(O)/bench/bench $(BENCH)
+
+$(O)/bench/bench: $(O)/bench/main.o $(PEER_OBJ) $(O)/libbench.a \
+    $(O)/libipc.so $(O)/$(SONAME) $(O)/flags.stamp
+	$(say) LD 'bench/bench'
+	$(Q)CC="$(COMPILE) $(CPPFLAGS)" LINK="$(LINK)" CXX="$(CXX) $(CFLAGS)" \
+	    PKG_CONFIG="$(PKG_CONFIG)" sh $(S)scripts/bench-peers.sh link \
+	    $@ $(PEER_SRC) -- $(O)/bench/main.o $(O)/libbench.a \
+	    $(RPATH) $(O)/libipc.so $(LIB_LIBS)
+
+define peer_rule
+$(O)/bench/$(basename $(notdir $(1))).o: $(1) $(S)bench/subject.h \
+    $(O)/flags.stamp
+	@CC="$$(COMPILE) $$(CPPFLAGS)" CXX="$$(CXX) $$(CFLAGS) $$(CPPFLAGS)" \
+	    PKG_CONFIG="$$(PKG_CONFIG)" \
+	    sh $$(S)scripts/bench-peers.sh compile $$@ $$<
+endef
+$(foreach source,$(PEER_SRC),$(eval $(call peer_rule,$(source))))
+
+$(O)/bench/instructions: $(S)bench/instructions.c $(O)/libipc.so \
+    $(O)/$(SONAME) $(O)/flags.stamp
+	$(say) CCLD 'bench/instructions'
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
+	    $(RPATH) $(O)/libipc.so $(LDLIBS)
+
+bench-instructions: ## compares the instructions of a send and a receive
+bench-instructions-record: ## writes them down anew
+bench-instructions bench-instructions-record: $(O)/bench/instructions
+	@CC="$(CC)" sh $(S)scripts/bench-instructions.sh \
+	    $(if $(filter %-record,$@),record,compare) $< \
+	    $(S)bench/instructions.txt
+
+$(O)/bench/locks: $(S)bench/locks.c $(O)/flags.stamp $(O)/libipc.so \
+    $(O)/$(SONAME) $(HEADERS)
+	$(say) CCLD 'bench/locks.c'
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(PUBLIC_CPPFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ $< \
+	    $(RPATH) $(O)/libipc.so $(LDLIBS)
+
+bench-locks: ## mutexes and semaphores beside the bare calls, in one run
+bench-locks: $(O)/bench/locks
+	@$(O)/bench/locks
+
+setup-bench: ## installs the other libraries, gnuplot and valgrind
+	@sh $(S)scripts/bench-peers.sh setup $(PEER_SRC)
+
+#
 # Installing.  Each function of a page of section 3 gets a page of its own name
 # that refers to it.
 #
 
-MAN_NAMES = sh $(S)scripts/man-names.sh $(filter %.3,$(MAN)) | \
+MAN_HERE = $(if $(PB),$(MAN),$(filter-out $(PB_MAN),$(MAN)))
+MAN_NAMES = sh $(S)scripts/man-names.sh $(filter %.3,$(PAGES)) | \
 	while read -r page name; do page=$${page\#\#*/}; \
 	if test "$$name.3" != "$$page"; then
 
+FILL_IN = sed -e 's|@prefix@|$(prefix)|; s|@exec_prefix@|$(exec_prefix)|' \
+	-e 's|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|' \
+	-e 's|@VERSION@|$(VERSION)|; s|@LIBRT@|$(LIBRT)|' \
+	-e 's|@BSD_PC@|$(BSD_PC)|'
+
+define INSTALL_PB
+$(Q)$(INSTALL) -m 755 $(O)/$(PB_REAL) $(DESTDIR)$(libdir)
+	$(Q)ln -sf $(PB_REAL) $(DESTDIR)$(libdir)/$(PB_SONAME)
+	$(Q)ln -sf $(PB_REAL) $(DESTDIR)$(libdir)/libipc-protobuf-c.so
+	$(Q)$(INSTALL) -m 644 $(O)/libipc-protobuf-c.a $(DESTDIR)$(libdir)
+	$(Q)$(INSTALL) -m 644 $(PB_HEADERS) $(DESTDIR)$(includedir)/ipc
+	$(Q)$(FILL_IN) $(S)$(PB_DIR)/libipc-protobuf-c.pc.in \
+	    >$(DESTDIR)$(pkgconfigdir)/libipc-protobuf-c.pc
+endef
+
 install: ## installs below prefix (/usr/local), or DESTDIR and prefix
-install: $(LIBS) $(if $(COMMAND),$(O)/install/ipc)
+install: PAGES = $(MAN_HERE)
+install: $(LIBS) $(if $(COMMAND),$(O)/install/ipc) $(PB_ALL)
 	$(say) INSTALL '$(DESTDIR)$(prefix)'
 	$(Q)mkdir -p $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
 	    $(DESTDIR)$(includedir)/ipc $(DESTDIR)$(bindir)
@@ -383,12 +554,9 @@ install: $(LIBS) $(if $(COMMAND),$(O)/install/ipc)
 	$(Q)$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(includedir)/ipc
 	$(if $(COMMAND),$(Q)$(INSTALL) -m 755 $(O)/install/ipc \
 	    $(DESTDIR)$(bindir)/ipc)
-	$(Q)sed -e 's|@prefix@|$(prefix)|; s|@exec_prefix@|$(exec_prefix)|' \
-	    -e 's|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|' \
-	    -e 's|@VERSION@|$(VERSION)|; s|@LIBRT@|$(LIBRT)|' \
-	    -e 's|@BSD_PC@|$(BSD_PC)|' $(S)libipc.pc.in \
-	    >$(DESTDIR)$(pkgconfigdir)/libipc.pc
-	$(Q)set -e; for page in $(MAN); do \
+	$(Q)$(FILL_IN) $(S)libipc.pc.in >$(DESTDIR)$(pkgconfigdir)/libipc.pc
+	$(if $(PB),$(INSTALL_PB))
+	$(Q)set -e; for page in $(PAGES); do \
 		dir=$(DESTDIR)$(mandir)/man$${page##*.}; mkdir -p $$dir; \
 		$(INSTALL) -m 644 $$page $$dir; done
 	$(Q)$(MAN_NAMES) echo ".so man3/$$page" \
@@ -396,10 +564,14 @@ install: $(LIBS) $(if $(COMMAND),$(O)/install/ipc)
 	$(Q)test -n "$(DESTDIR)" || test ! -w /etc/ld.so.cache || ldconfig
 
 uninstall: ## removes what install has installed, with the same variables
+uninstall: PAGES = $(MAN)
+uninstall:
 	$(say) REMOVE '$(DESTDIR)$(prefix)'
-	$(Q)rm -f $(patsubst %,$(DESTDIR)$(libdir)/%,$(notdir $(LIBS))) \
-	    $(DESTDIR)$(pkgconfigdir)/libipc.pc $(DESTDIR)$(bindir)/ipc \
-	    $(HEADERS:$(S)include/%=$(DESTDIR)$(includedir)/%) \
+	$(Q)rm -f $(patsubst %,$(DESTDIR)$(libdir)/%,$(notdir $(LIBS) \
+	    $(PB_ALL))) $(DESTDIR)$(bindir)/ipc \
+	    $(addprefix $(DESTDIR)$(pkgconfigdir)/libipc,.pc -protobuf-c.pc) \
+	    $(patsubst %,$(DESTDIR)$(includedir)/ipc/%,$(notdir $(HEADERS) \
+	    $(PB_HEADERS))) \
 	    $(foreach page,$(notdir $(MAN)),$(DESTDIR)$(mandir)/man$(subst \
 	    .,,$(suffix $(page)))/$(page))
 	$(Q)$(MAN_NAMES) rm -f $(DESTDIR)$(mandir)/man3/$$name.3; fi; done
@@ -440,8 +612,9 @@ setup: ## installs what the build and the tests need, where it is missing
 	@PKG_CONFIG="$(PKG_CONFIG)" sh $(S)scripts/setup.sh
 
 clean: ## removes what was built
-	rm -rf $(addprefix $(O)/,bin examples fuzz install lib results tests \
-	    tools flags.stamp sources.stamp libipc.a libipc.so*)
+	rm -rf $(addprefix $(O)/,adapters bench bin examples fuzz install lib \
+	    results tests tools flags.stamp sources.stamp libbench.a libipc.a \
+	    libipc.so* libipc-protobuf-c.a libipc-protobuf-c.so*)
 	test ! -d $(O) || rmdir $(O)
 	$(if $(filter obj,$(O)),rm -f ipc)
 

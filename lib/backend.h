@@ -241,6 +241,11 @@ struct ipc_backend {
 	int64_t (*calm)(const struct ipc__half *h);
 	/* The core is awake again and needs no ringing.  NULL: nothing. */
 	void (*disarm)(struct ipc__half *h, int dir);
+	/* A call that does not wait found nothing, and nobody asked for the
+	 * descriptors of watch(): true if the end had come before this look;
+	 * then recv or peek tells.  NULL: they, or the life line, tell by
+	 * themselves. */
+	bool (*over)(struct ipc__half *h);
 	/* wait=block, no deadline, and nothing to watch: the kernel's own
 	 * blocking call, until something may have come or gone; a send that
 	 * found no room is made by it.  0: look again; -EINTR likewise.

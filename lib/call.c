@@ -136,7 +136,7 @@ ipc__leave_recv(struct ipc_channel *ch, ssize_t rc)
 {
 	struct ipc__in *in = &ch->in;
 
-	if (ipc__unlikely(in->ready.epoll != -1))
+	if (ipc__unlikely(in->ready.watched))
 		ipc__ready_update(ch, IPC_RECV, ipc__in_ready(ch) ||
 		    ipc__turn_ready(ch) || ipc__side_ready(ch, IPC_RECV));
 	if (locked(ch))
@@ -149,7 +149,7 @@ ipc__leave_send(struct ipc_channel *ch, ssize_t rc)
 {
 	struct ipc__out *out = &ch->out;
 
-	if (ipc__unlikely(out->ready.epoll != -1))
+	if (ipc__unlikely(out->ready.watched))
 		ipc__ready_update(ch, IPC_SEND, out->end != 0 ||
 		    ipc__side_ready(ch, IPC_SEND));
 	if (locked(ch))

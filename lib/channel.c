@@ -240,6 +240,12 @@ ipc__be_disarm(struct ipc__half *h, int dir)
 		h->be->disarm(h, dir);
 }
 
+bool
+ipc__be_over(struct ipc__half *h)
+{
+	return h->be->over != NULL && h->be->over(h);
+}
+
 /* -EOPNOTSUPP: it can not. */
 int
 ipc__be_block(struct ipc__half *h, int dir)

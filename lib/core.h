@@ -41,11 +41,13 @@
 /* What makes a side pollable and wakeable. */
 struct ipc__ready {
 	int		epoll;		/* -1: ipc_fd was never asked for */
+	bool		watched;	/* somebody may be waiting on it */
 	_Atomic int	bell;		/* eventfd, -1: nobody ever slept */
 	bool		rung;		/* the bell says: come, there is work */
 	_Atomic bool	woken;		/* ipc_wake was ever used */
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
 	unsigned	crowded;	/* waits to come that do not yield */
+	int		beside;		/* what else ends a wait, -1: nothing */
 	struct pollfd	sources[IPC__SOURCES];	/* what the epoll set holds */
 	unsigned	count;
 };
@@ -238,6 +240,7 @@ int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
 int ipc__be_arm(struct ipc__half *h, int dir);
 int64_t ipc__be_calm(const struct ipc__half *h);
 void ipc__be_disarm(struct ipc__half *h, int dir);
+bool ipc__be_over(struct ipc__half *h);
 int ipc__be_block(struct ipc__half *h, int dir);
 int ipc__be_again(struct ipc__half *h);
 int ipc__be_shutdown(struct ipc__half *h, int dir);
@@ -333,10 +336,19 @@ int ipc__bell(struct ipc_channel *ch, int dir);
 void ipc__kick(struct ipc_channel *ch, int dir);
 /* It was taken by a call that had something else to tell. */
 void ipc__cancel_again(struct ipc_channel *ch, int dir);
+/* Nobody waits on the descriptor of ipc_fd until that is called again: till
+ * then it costs nothing, as before the first one, and shows nothing true. */
+void ipc__rest(struct ipc_channel *ch, int dir);
+/* The same, and the descriptor is closed: what is only resting still costs the
+ * kernel a look at each arrival. */
+void ipc__fd_drop(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 bool ipc__side_ready(struct ipc_channel *ch, int dir);
 void ipc__ready_init(struct ipc__ready *r);
+/* A wait in this direction also ends, with -EINTR, when this descriptor becomes
+ * readable; -1: no more.  For a loop that waits for one channel above all. */
+void ipc__wait_beside(struct ipc_channel *ch, int dir, int fd);
 /* Before a descriptor that is looked at is closed. */
 void ipc__ready_forget(struct ipc__ready *r);
 void ipc__ready_free(struct ipc__ready *r, bool own);

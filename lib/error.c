@@ -251,6 +251,13 @@ ipc_strerror(int code)
 	return text_of(positive(code));
 }
 
+int
+ipc_error_set(int code, const char *text)
+{
+	code = positive(code);
+	return ipc__fail(code, "%s", text != NULL ? text : text_of(code));
+}
+
 const char *
 ipc_errmsg(void)
 {

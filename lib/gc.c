@@ -159,6 +159,16 @@ sysv_held(int kind, int id)
 	return kind == IPC__SYSV_SEM && sem_used(id, s.parts);
 }
 
+/* The other kinds are whole from the first. */
+static bool
+sysv_begun(int kind, int id)
+{
+	struct semid_ds ds = { .sem_nsems = 0 };
+
+	return kind == IPC__SYSV_SEM && (semctl(id, 0, IPC_STAT,
+	    (union semun){ .buf = &ds }) == -1 || ds.sem_otime != 0);
+}
+
 static bool
 sysv_remove(int kind, int id)
 {
@@ -269,7 +279,8 @@ sweep_notes(struct collection *c)
 		.held = sysv_held,
 		.remove = sysv_remove,
 		.told = decide,
-		.user = c
+		.user = c,
+		.begun = sysv_begun
 	};
 
 	return ipc__sysname_sweep(&by);

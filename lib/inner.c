@@ -97,12 +97,12 @@ check(const struct ipc__inner *in, uint64_t state, enum ipc__inner_kind kind,
 
 /* NULL, with a text: there is no such place. */
 static struct ipc__inner *
-place(struct ipc_region *r, size_t offset)
+place(struct ipc_region *r, size_t offset, size_t space)
 {
-	if (r == NULL || offset % ALIGNMENT != 0 || r->size < IPC_SYNC_SPACE ||
-	    offset > r->size - IPC_SYNC_SPACE) {
-		(void)ipc__fail(EINVAL, "it wants a region with %d bytes at a "
-		    "multiple of %d", IPC_SYNC_SPACE, ALIGNMENT);
+	if (r == NULL || offset % ALIGNMENT != 0 || r->size < space ||
+	    offset > r->size - space) {
+		(void)ipc__fail(EINVAL, "it wants a region with %zu bytes at a "
+		    "multiple of %d", space, ALIGNMENT);
 		return NULL;
 	}
 	if (r->readonly) {
@@ -117,7 +117,8 @@ ipc__inner_open(struct ipc__inner **out, struct ipc_region *r, size_t offset,
     int flags, enum ipc__inner_kind kind, int (*init)(struct ipc__inner *,
     unsigned value), unsigned value)
 {
-	struct ipc__inner *in = place(r, offset);
+	struct ipc__inner *in = place(r, offset, kind == IPC__INNER_RWLOCK ?
+	    IPC_RWLOCK_SPACE : IPC_SYNC_SPACE);
 	uint64_t state, mine;
 	int rc;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What has no name: semaphores, mutexes and condition variables in a region.
+ * What has no name: semaphores, mutexes, reader-writer locks and condition
+ * variables in a region.
  */
 #ifndef IPC_LIB_INNER_H
 #define IPC_LIB_INNER_H
@@ -13,18 +14,23 @@
 
 #include <ipc/sync.h>
 
+#include "futexlock.h"
+
+#define IPC__INNER_FUTEX	0x10000	/* what is in u.lock */
+
 enum ipc__inner_kind {
-	IPC__INNER_SEM = 1, IPC__INNER_MUTEX, IPC__INNER_COND
+	IPC__INNER_SEM = 1, IPC__INNER_MUTEX, IPC__INNER_COND,
+	IPC__INNER_RWLOCK
 };
 
-/* IPC_SYNC_SPACE bytes at most. */
+/* IPC_SYNC_SPACE bytes at most; what a reader-writer lock is follows those. */
 struct ipc__inner {
 	_Atomic uint64_t state;		/* inner.c */
 	uint32_t	 abi;
 	uint32_t	 flags;		/* as it was made */
 	alignas(16) union {
 		sem_t		sem;
-		pthread_mutex_t	mutex;
+		union ipc__anylock lock;
 		struct {
 			_Atomic uint32_t turn;	/* the futex */
 			_Atomic uint32_t waiters;

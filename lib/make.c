@@ -253,7 +253,8 @@ struct open_request {
 	int		     flags;
 };
 
-/* No such object; but is a listener met under this name? */
+/* No such object; but is a listener met under this name?  Where the objects are
+ * sockets themselves, which may have come meanwhile, the backend has told. */
 static int
 not_opened(const struct ipc__address *a, int rc)
 {
@@ -261,7 +262,8 @@ not_opened(const struct ipc__address *a, int rc)
 	struct ipc__error saved;
 	struct stat st;
 
-	if (rc != -ENOENT || !(a->be->mechanism.ways & 1 << IPC_WAY_SESSION))
+	if (rc != -ENOENT || !(a->be->mechanism.ways & 1 << IPC_WAY_SESSION) ||
+	    a->be->mechanism.caps[IPC_WAY_OPEN] & IPC_CAP_ADDRESS)
 		return ipc__fail_at(a->text, rc);
 	ipc__error_keep(&saved);
 	if (ipc__meeting_path(a, false, path, sizeof path) == 0 &&

@@ -9,6 +9,8 @@
 #include "listen.h"
 #include "make.h"
 
+#define TRIES	16	/* somebody makes and removes it all the time */
+
 static int
 adopt_control(struct ipc_listener *l, int fd)
 {
@@ -106,12 +108,20 @@ ipc_adopt_listener(struct ipc_listener **out, const char *scheme, int fd,
 	return 0;
 }
 
+static int
+unlink_object(const struct ipc__address *a)
+{
+	if (a->be->choices != NULL && a->be->mechanism.ways & 1 << IPC_WAY_OPEN)
+		return ipc__choose_unlink(a);
+	return a->be->unlink == NULL ? -EOPNOTSUPP : ipc__be_unlink(a);
+}
+
 int
 ipc_unlink(const char *address)
 {
 	char path[IPC__PATH_MAX];
 	struct ipc__address a;
-	int rc;
+	int rc, object, i;
 
 	if (address == NULL)
 		return ipc__fail(EINVAL, "ipc_unlink: no address");
@@ -120,14 +130,19 @@ ipc_unlink(const char *address)
 		rc = ipc__address_parse(&a, address, IPC_WAY_SESSION);
 	if (rc < 0)
 		return ipc__fail_at(address, rc);
-	if (a.be->choices != NULL && a.be->mechanism.ways & 1 << IPC_WAY_OPEN)
-		rc = ipc__choose_unlink(&a);
-	else
-		rc = a.be->unlink == NULL ? -EOPNOTSUPP : ipc__be_unlink(&a);
-	/* No such object: a meeting point. */
-	if ((rc == -EOPNOTSUPP || rc == -EPROTOTYPE || rc == -ENOENT) &&
-	    (rc = ipc__meeting_path(&a, false, path, sizeof path)) == 0)
-		rc = ipc__unix_unlink(path);
+	/* What was not there as an object may be when it is looked for as a
+	 * meeting point. */
+	for (i = 0; i < TRIES; i++) {
+		object = unlink_object(&a);
+		rc = object;
+		/* No such object: a meeting point. */
+		if ((rc == -EOPNOTSUPP || rc == -EPROTOTYPE || rc == -ENOENT) &&
+		    (rc = ipc__meeting_path(&a, false, path,
+		    sizeof path)) == 0)
+			rc = ipc__unix_unlink(path);
+		if (object != -ENOENT || rc != -EPROTOTYPE)
+			break;
+	}
 	ipc__address_free(&a);
 	return rc < 0 ? ipc__fail_at(address, rc) : 0;
 }

@@ -6,10 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#endif
 
 #include "core.h"
 #include "inner.h"
@@ -66,14 +62,47 @@ ipc_mutex_open(struct ipc_mutex **m, const char *address, int flags)
 }
 
 /*
+ * In shared memory
+ */
+
+int
+ipc__mutex_make(union ipc__anylock *lock, bool *futex, bool recursive, bool pi)
+{
+	*futex = !recursive && !pi && ipc__futexlock_can();
+	if (!*futex)
+		return ipc__robust_init(&lock->mutex, recursive, pi);
+	memset(lock, 0, sizeof *lock);
+	return 0;
+}
+
+int
+ipc__mutex_use(struct ipc_mutex *m, union ipc__anylock *lock, bool futex,
+    bool recursive)
+{
+	m->recursive = recursive;
+	if (!futex) {
+		m->shared = &lock->mutex;
+		return 0;
+	}
+	m->hold.lock = &lock->futex;
+	return ipc__futexlock_need();
+}
+
+/*
  * Without a name
  */
 
 static int
 inner_init(struct ipc__inner *in, unsigned flags)
 {
-	return ipc__robust_init(&in->u.mutex, flags & IPC_MUTEX_RECURSIVE,
+	bool futex;
+	int rc;
+
+	rc = ipc__mutex_make(&in->u.lock, &futex, flags & IPC_MUTEX_RECURSIVE,
 	    flags & IPC_MUTEX_PI);
+	if (futex)
+		in->flags |= IPC__INNER_FUTEX;
+	return rc;
 }
 
 static const struct ipc__mutex_ops inner_ops = {
@@ -102,11 +131,11 @@ ipc_mutex_init_in(struct ipc_mutex **out, struct ipc_region *r, size_t offset,
 	rc = m->text == NULL ? ipc__fail_sys("strdup") :
 	    ipc__inner_open(&in, r, offset, flags, IPC__INNER_MUTEX,
 	    inner_init, (unsigned)flags);
-	if (rc == 0 && in != NULL) {
-		m->shared = &in->u.mutex;
-		m->recursive = in->flags & IPC_MUTEX_RECURSIVE;
+	if (rc == 0 && in != NULL)
+		rc = ipc__mutex_use(m, &in->u.lock, in->flags &
+		    IPC__INNER_FUTEX, in->flags & IPC_MUTEX_RECURSIVE);
+	if (rc == 0)
 		rc = ipc__mutex_enlist(m);
-	}
 	if (rc < 0) {
 		free(m->text);
 		free(m);
@@ -167,32 +196,13 @@ depth_here(struct ipc_mutex *m)
 unsigned
 ipc__mutex_depth(struct ipc_mutex *m)
 {
-	return depth_here(m);
-}
-
-/* The thread sanitizer does not know this call: it is told. */
-static int
-clocklock(pthread_mutex_t *mutex, const struct timespec *ts)
-{
-#ifdef __SANITIZE_THREAD__
-	int rc;
-
-	__tsan_mutex_pre_lock(mutex, __tsan_mutex_try_lock);
-	rc = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, ts);
-	__tsan_mutex_post_lock(mutex, __tsan_mutex_try_lock |
-	    (rc != 0 && rc != EOWNERDEAD ? __tsan_mutex_try_lock_failed : 0),
-	    0);
-	return rc;
-#else
-	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, ts);
-#endif
+	return m->hold.lock != NULL ? ipc__futexlock_mine(&m->hold) :
+	    depth_here(m);
 }
 
 static int
 mutex_lock(pthread_mutex_t *mutex, int timeout)
 {
-	int64_t end;
-	struct timespec ts;
 	int rc;
 
 	if (timeout < 0)
@@ -202,15 +212,12 @@ mutex_lock(pthread_mutex_t *mutex, int timeout)
 		return rc;
 	/* A try does not tell whether this thread has it: a wait that is over
 	 * already does. */
-	end = timeout == 0 ? 0 : ipc__deadline(timeout);
-	ts.tv_sec = (time_t)(end / 1000000000);
-	ts.tv_nsec = (long)(end % 1000000000);
-	rc = clocklock(mutex, &ts);
+	rc = ipc__clocklock(mutex, timeout == 0 ? 0 : ipc__deadline(timeout));
 	return rc == ETIMEDOUT && timeout == 0 ? EAGAIN : rc;
 }
 
 /*
- * A mutex in shared memory
+ * A mutex of the C library in shared memory
  */
 
 static int
@@ -294,35 +301,67 @@ front_unlock(struct ipc_mutex *m)
 		return -EPERM;
 	if (depth == 1)
 		rc = m->ops->unlock(m);
-	if (rc < 0)
+	if (rc < 0 && rc != -EIDRM)
 		return rc;
 	own(m, depth - 1);
 	pthread_mutex_unlock(&m->front);
-	return 0;
+	return rc;
 }
 
 /*
  * The calls
  */
 
+/* What the quick ways do not do. */
+static __attribute__((noinline)) int
+lock_other(struct ipc_mutex *m, int timeout, enum ipc__quick quick)
+{
+	if (m == NULL)
+		return ipc__fail(EINVAL, "ipc_mutex_lock: no mutex");
+	if (m->hold.lock != NULL)
+		return fail(m, ipc__futexlock_lock(&m->hold, timeout, quick));
+	if (m->shared != NULL)
+		return shared_lock(m, timeout);
+	return fail(m, front_lock(m, timeout));
+}
+
+static __attribute__((noinline)) int
+unlock_other(struct ipc_mutex *m, bool mine)
+{
+	if (m == NULL)
+		return ipc__fail(EINVAL, "ipc_mutex_unlock: no mutex");
+	if (m->hold.lock != NULL)
+		return fail(m, mine ? ipc__futexlock_unlock(&m->hold) : -EPERM);
+	if (m->shared != NULL)
+		return shared_unlock(m);
+	return fail(m, front_unlock(m));
+}
+
 int
 ipc_mutex_lock(struct ipc_mutex *m, int timeout)
 {
-	if (ipc__unlikely(m == NULL))
-		return ipc__fail(EINVAL, "ipc_mutex_lock: no mutex");
-	if (ipc__likely(m->shared != NULL))
-		return shared_lock(m, timeout);
-	return fail(m, front_lock(m, timeout));
+	enum ipc__quick quick = IPC__NOT_DONE;
+
+	if (ipc__likely(m != NULL && m->hold.lock != NULL)) {
+		quick = ipc__futexlock_try(&m->hold);
+		if (ipc__likely(quick == IPC__DONE))
+			return 0;
+	}
+	return lock_other(m, timeout, quick);
 }
 
 int
 ipc_mutex_unlock(struct ipc_mutex *m)
 {
-	if (ipc__unlikely(m == NULL))
-		return ipc__fail(EINVAL, "ipc_mutex_unlock: no mutex");
-	if (ipc__likely(m->shared != NULL))
-		return shared_unlock(m);
-	return fail(m, front_unlock(m));
+	bool mine = false;
+
+	/* Without a lock there is no owner. */
+	if (ipc__likely(m != NULL && ipc__futexlock_mine(&m->hold))) {
+		mine = true;
+		if (ipc__likely(ipc__futexlock_give(&m->hold) == IPC__DONE))
+			return 0;
+	}
+	return unlock_other(m, mine);
 }
 
 int
@@ -330,7 +369,8 @@ ipc_mutex_close(struct ipc_mutex *m)
 {
 	if (m == NULL)
 		return 0;
-	if (atomic_load_explicit(&m->depth, memory_order_relaxed) > 0)
+	if (atomic_load_explicit(&m->depth, memory_order_relaxed) > 0 ||
+	    atomic_load_explicit(&m->hold.owner, memory_order_acquire) != NULL)
 		return ipc__fail_at(m->text, ipc__fail(EBUSY, "it can not be "
 		    "closed: this process has it locked"));
 	ipc__mutex_delist(m);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Mutexes inside of the library.  There are two sorts: those that are a mutex
- * of the C library in shared memory, which knows its owner's thread; and those
- * that the kernel keeps by process or descriptor, which have a mutex of this
- * process in front, so that its threads exclude each other too.
+ * Mutexes inside of the library.  There are three sorts: those that are a lock
+ * of futexlock.c, or a mutex of the C library, in shared memory, which know
+ * their owner's thread; and those that the kernel keeps by process or
+ * descriptor, which have a mutex of this process in front, so that its threads
+ * exclude each other too.
  */
 #ifndef IPC_LIB_MUTEX_H
 #define IPC_LIB_MUTEX_H
@@ -16,6 +17,7 @@
 #include <ipc/sync.h>
 
 #include "error.h"
+#include "futexlock.h"
 #include "syncaddr.h"
 
 struct ipc_mutex;
@@ -29,7 +31,8 @@ struct ipc__mutex_ops {
 	/* Those with `front': called by the thread that has it.  deadline: -1
 	 * never, 0 do not wait. */
 	int	(*lock)(struct ipc_mutex *, int64_t deadline);
-	int	(*unlock)(struct ipc_mutex *);
+	int	(*unlock)(struct ipc_mutex *);	/* -EIDRM: there is nothing to
+						   be unlocked any more */
 	void	(*close)(struct ipc_mutex *);	/* not called where open has
 						   failed */
 	void	(*forked)(struct ipc_mutex *);	/* in a child; may be NULL;
@@ -39,8 +42,9 @@ struct ipc__mutex_ops {
 
 struct ipc_mutex {
 	const struct ipc__mutex_ops *ops;
-	pthread_mutex_t	*shared;	/* the mechanism is just this; or
-					   NULL */
+	/* The mechanism is just one of these two; or neither. */
+	struct ipc__hold hold;		/* its lock is NULL */
+	pthread_mutex_t	*shared;	/* NULL */
 	char		*text;		/* the address, for messages */
 	/* How often this process has locked it, and which of its threads.
 	 * Whoever sees a depth sees its owner: release and acquire. */
@@ -54,8 +58,11 @@ struct ipc_mutex {
 extern const struct ipc__mutex_ops ipc__mutex_own, ipc__mutex_sysv,
     ipc__mutex_file;
 
-/* mutex.c: how often this thread has it. */
+/* mutex.c: how often this thread has it; and the mutex behind a handle. */
 unsigned ipc__mutex_depth(struct ipc_mutex *);
+int ipc__mutex_make(union ipc__anylock *, bool *futex, bool recursive, bool pi);
+int ipc__mutex_use(struct ipc_mutex *, union ipc__anylock *, bool futex,
+    bool recursive);
 
 /* mutexlist.c: every handle, so that a forked child's own nothing. */
 int ipc__mutex_enlist(struct ipc_mutex *);

@@ -27,6 +27,8 @@ in_child(void)
 {
 	for (struct ipc_mutex *m = all; m != NULL; m = m->next) {
 		atomic_store_explicit(&m->depth, 0, memory_order_relaxed);
+		atomic_store_explicit(&m->hold.owner, NULL,
+		    memory_order_relaxed);
 		(void)ipc__mutex_front(m);
 		if (m->ops->forked != NULL)
 			m->ops->forked(m);

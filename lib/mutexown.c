@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * mutex: the library's own, which is a robust mutex of the C library in a small
- * named segment.  The kernel tells the next owner that the last one died.
+ * mutex: the library's own, which is a lock of futexlock.c in a small named
+ * segment; or a robust mutex of the C library, if it is recursive or inherits
+ * priorities.  The kernel tells the next owner that the last one died.
  */
 #include <sys/mman.h>
 #include <errno.h>
@@ -13,7 +14,8 @@
 struct shared_mutex {
 	struct ipc__sync_head head;
 	uint32_t	recursive, pi;
-	alignas(64) pthread_mutex_t mutex;
+	uint32_t	futex;		/* not one of the C library's */
+	alignas(64) union ipc__anylock lock;
 };
 
 struct own_mutex {
@@ -31,10 +33,14 @@ static int
 own_init(void *data, const struct ipc__address *a)
 {
 	struct shared_mutex *sh = data;
+	bool futex;
+	int rc;
 
 	sh->recursive = a->opt.recursive;
 	sh->pi = a->opt.pi;
-	return ipc__robust_init(&sh->mutex, a->opt.recursive, a->opt.pi);
+	rc = ipc__mutex_make(&sh->lock, &futex, a->opt.recursive, a->opt.pi);
+	sh->futex = futex;
+	return rc;
 }
 
 static const struct ipc__sync_form own_form = {
@@ -70,13 +76,12 @@ own_open(struct ipc_mutex *m, const struct ipc__address *a, int flags)
 		return rc;
 	o->shared = data;
 	rc = own_agree(o->shared, a);
-	if (rc < 0) {
+	if (rc == 0)
+		rc = ipc__mutex_use(m, &o->shared->lock,
+		    o->shared->futex != 0, o->shared->recursive != 0);
+	if (rc < 0)
 		munmap(o->shared, sizeof *o->shared);
-		return rc;
-	}
-	m->shared = &o->shared->mutex;
-	m->recursive = o->shared->recursive != 0;
-	return 0;
+	return rc;
 }
 
 static void

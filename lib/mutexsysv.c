@@ -84,35 +84,42 @@ sysv_take(int id, int64_t deadline)
 }
 
 static int
-sysv_lock(struct ipc_mutex *m, int64_t deadline)
-{
-	union { int val; } one = { .val = 1 };
-	int id = sysv_state(m)->id, rc, inside;
-
-	rc = sysv_take(id, deadline);
-	if (rc < 0)
-		return rc;
-	inside = semctl(id, INSIDE, GETVAL);
-	if (inside == -1)
-		return ipc__sysvset_fail("semctl(GETVAL)");
-	if (inside == 1)
-		return 0;
-	if (semctl(id, INSIDE, SETVAL, one) == -1)
-		return ipc__sysvset_fail("semctl(SETVAL)");
-	return -EOWNERDEAD;
-}
-
-static int
-sysv_unlock(struct ipc_mutex *m)
+sysv_give(int id)
 {
 	struct sembuf ops[2] = {
 		{ .sem_num = INSIDE, .sem_op = -1, .sem_flg = IPC_NOWAIT },
 		{ .sem_num = FREE, .sem_op = 1, .sem_flg = SEM_UNDO }
 	};
 
-	if (semop(sysv_state(m)->id, ops, 2) == 0)
+	return semop(id, ops, 2) == 0 ? 0 : ipc__sysvset_fail("semop");
+}
+
+static int
+sysv_lock(struct ipc_mutex *m, int64_t deadline)
+{
+	union { int val; } one = { .val = 1 };
+	struct ipc__error before;
+	int id = sysv_state(m)->id, rc, inside;
+
+	rc = sysv_take(id, deadline);
+	if (rc < 0)
+		return rc;
+	inside = semctl(id, INSIDE, GETVAL);
+	if (inside == 1)
 		return 0;
-	return ipc__sysvset_fail("semop");
+	if (inside > 1 && semctl(id, INSIDE, SETVAL, one) == 0)
+		return -EOWNERDEAD;
+	rc = ipc__sysvset_fail("semctl");
+	ipc__error_keep(&before);
+	(void)sysv_give(id);
+	ipc__error_restore(&before);
+	return rc;
+}
+
+static int
+sysv_unlock(struct ipc_mutex *m)
+{
+	return sysv_give(sysv_state(m)->id);
 }
 
 static void

@@ -30,7 +30,7 @@ static inline bool
 connected(const struct ipc_channel *ch, const struct ipc__ready *r)
 {
 	return atomic_load_explicit(&ch->greet, memory_order_acquire) ==
-	    NULL && r->epoll == -1;
+	    NULL && !r->watched;
 }
 
 bool

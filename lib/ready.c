@@ -8,7 +8,6 @@
  * says that a call would get on without anything new from the kernel (a message
  * was read ahead).  Nothing of this exists before it is needed.
  */
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -18,14 +17,6 @@
 /* A System V queue has no descriptor: looked at in growing intervals (ns). */
 #define LOOK_FIRST	50000
 #define LOOK_LAST	5000000
-
-/* Spinning: so long without giving the CPU away, and so long in all (ns). */
-#define SPIN_TIME	2000
-#define YIELD_TIME	20000
-/* A yield that took so long (ns) says that others want this CPU; so many waits
- * go without yielding then. */
-#define CROWDED_TIME	100000
-#define CROWDED_WAITS	500
 
 static struct ipc__ready *
 side_ready(struct ipc_channel *ch, int dir)
@@ -49,6 +40,7 @@ void
 ipc__ready_init(struct ipc__ready *r)
 {
 	r->epoll = -1;
+	r->beside = -1;
 	atomic_init(&r->bell, -1);
 }
 
@@ -78,6 +70,7 @@ ipc__ready_free(struct ipc__ready *r, bool own)
 	if (bell != -1)
 		close(bell);
 	r->epoll = -1;
+	r->watched = false;
 	r->count = 0;
 	r->rung = false;
 	atomic_store(&r->bell, -1);
@@ -273,17 +266,17 @@ doze(struct ipc_channel *ch, struct pollfd *fds, unsigned n, int64_t deadline,
 /* Nothing to poll, though there would be time.  Only wait=block gives the
  * thread away for so long: ipc_wake does not reach it there. */
 static int
-wait_blind(struct ipc_channel *ch, struct pollfd *bell, int64_t deadline,
-    int dir)
+wait_blind(struct ipc_channel *ch, struct pollfd *bell, unsigned n,
+    int64_t deadline, int dir)
 {
 	int rc = -EOPNOTSUPP;
 
 	if (ch->address.opt.wait == IPC__WAIT_BLOCK && deadline < 0 &&
-	    ch->greet == NULL)
+	    ch->greet == NULL && n == 1)
 		rc = ipc__be_block(side_half(ch, dir), dir);
 	if (rc == -EINTR)
 		rc = 0;
-	return rc == -EOPNOTSUPP ? doze(ch, bell, 1, deadline, dir) : rc;
+	return rc == -EOPNOTSUPP ? doze(ch, bell, n, deadline, dir) : rc;
 }
 
 static int
@@ -313,7 +306,8 @@ int
 ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
-	struct pollfd fds[IPC__SOURCES + 1];
+	struct pollfd fds[IPC__SOURCES + 2];
+	unsigned more = 1;
 	int rc, n;
 
 	if (dir == IPC_RECV && ch->in.busy)
@@ -328,12 +322,15 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 	if ((n = ipc__sources(ch, dir, fds)) < 0)
 		return ipc__fail_at(ch->address.text, n);
 	fds[n] = (struct pollfd){ atomic_load(&r->bell), POLLIN, 0 };
+	fds[n + 1] = (struct pollfd){ r->beside, POLLIN, 0 };
+	if (r->beside != -1)
+		more++;
 	if (dir == IPC_RECV)
 		ipc__count(ch->in.sleeps, 1);
 	else
 		ipc__count(ch->out.sleeps, 1);
-	rc = n == 0 ? wait_blind(ch, fds, deadline, dir) :
-	    sleep_on(ch, dir, fds, (unsigned)n + 1, deadline);
+	rc = n == 0 ? wait_blind(ch, fds, more, deadline, dir) :
+	    sleep_on(ch, dir, fds, (unsigned)n + more, deadline);
 	if (rc == 0 && n > 0)
 		return ipc__plain(-ETIMEDOUT);
 	if (rc == -ETIMEDOUT)
@@ -342,84 +339,15 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 		return rc;
 	if (fds[n].revents)
 		silence(r);	/* a stale ring */
+	if (rc >= 0 && fds[n + 1].revents)
+		return ipc__plain(-EINTR);
 	return rc < 0 ? rc : 0;
 }
 
-/*
- * Spinning
- */
-
-static bool
-many_cpus(void)
-{
-	static _Atomic int cpus;
-	int n = atomic_load_explicit(&cpus, memory_order_relaxed);
-	cpu_set_t set;
-
-	if (n == 0) {
-		n = sched_getaffinity(0, sizeof set, &set) == 0 ?
-		    CPU_COUNT(&set) : 1;
-		atomic_store_explicit(&cpus, n, memory_order_relaxed);
-	}
-	return n > 1;
-}
-
 void
-ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
+ipc__wait_beside(struct ipc_channel *ch, int dir, int fd)
 {
-	int64_t now;
-
-	s->until = 0;
-	if (ch->address.opt.wait == IPC__WAIT_BLOCK ||
-	    (!(side_half(ch, dir)->be->traits & IPC__SPINS) &&
-	    ch->address.opt.wait != IPC__WAIT_SPIN))
-		return;
-	now = ipc__now();
-	s->count = 0;
-	s->ready = side_ready(ch, dir);
-	s->yields = many_cpus() ? now + SPIN_TIME : now;
-	s->until = now + YIELD_TIME;
-	if (s->ready->crowded > 0) {
-		s->ready->crowded--;
-		s->until = s->yields;
-	}
-	if (ch->address.opt.wait == IPC__WAIT_SPIN)
-		s->until = now + 1000 * YIELD_TIME;
-}
-
-static inline void
-relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
-bool
-ipc__spin_more(struct ipc__spin *s)
-{
-	int64_t now;
-
-	if (s->until == 0)
-		return false;
-	if (++s->count % 16 != 0) {
-		relax();
-		return true;
-	}
-	if ((now = ipc__now()) > s->until)
-		return false;
-	if (now > s->yields) {
-		sched_yield();
-		/* Somebody else had the CPU for long: a sleeper is woken at
-		 * once, a yielder waits for its turn. */
-		if (ipc__now() - now > CROWDED_TIME) {
-			s->ready->crowded = CROWDED_WAITS;
-			return false;
-		}
-	}
-	return true;
+	side_ready(ch, dir)->beside = fd;
 }
 
 /*
@@ -476,7 +404,7 @@ ipc__ready_update(struct ipc_channel *ch, int dir, bool ready)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
 
-	if (ipc__likely(r->epoll == -1))
+	if (ipc__likely(!r->watched))
 		return;
 	(void)set_sources(ch, dir);
 	if (ready && !r->rung) {
@@ -539,6 +467,37 @@ ready_now(struct ipc_channel *ch, int dir)
 	    ipc__side_ready(ch, dir);
 }
 
+void
+ipc__rest(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	if (!r->watched)
+		return;
+	r->watched = false;
+	if (side_half(ch, dir) != NULL)
+		ipc__be_disarm(side_half(ch, dir), dir);
+}
+
+void
+ipc__fd_drop(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	ipc__rest(ch, dir);
+	if (r->epoll == -1)
+		return;
+	/* The registrations of a forked copy are its parent's as well. */
+	if (ch->process == atomic_load(&ipc__process)) {
+		ipc__ready_forget(r);
+		epoll_ctl(r->epoll, EPOLL_CTL_DEL, atomic_load(&r->bell),
+		    NULL);
+	}
+	close(r->epoll);
+	r->epoll = -1;
+	r->count = 0;
+}
+
 int
 ipc_fd(struct ipc_channel *ch, int direction, short *events)
 {
@@ -564,6 +523,7 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 	if (side_ready(ch, direction)->epoll == -1 &&
 	    (rc = make_set(ch, direction)) < 0)
 		return ipc__fail_at(ch->address.text, rc);
+	side_ready(ch, direction)->watched = true;
 	ipc__ready_update(ch, direction, ready_now(ch, direction));
 	if (events != NULL)
 		*events = POLLIN;

@@ -138,8 +138,10 @@ no_wait(struct ipc_channel *ch)
 {
 	int rc = -EAGAIN;
 
-	if (ch->in.ready.epoll != -1 || ch->in.busy)
+	if (ch->in.ready.watched || ch->in.busy)
 		rc = look_again(ch);
+	else if (ipc__be_over(ch->in.half))
+		rc = ipc__fetch(ch);
 	else	/* Nobody waits: nothing is to ring. */
 		rc = silent_end(ch);
 	return rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;

@@ -2,7 +2,8 @@
 /*
  * Regions that are System V segments.  A segment comes with its size and full
  * of zeros, so nobody sees one half made; the name is noted afterwards, and a
- * key derived from it lets the next one find what a killed one has left.
+ * key derived from it, which is noted before, lets the next one and `ipc gc'
+ * find what a killed one has left.
  */
 #include <sys/shm.h>
 #include <errno.h>
@@ -61,7 +62,7 @@ own(int id, const struct ipc__address *a)
 	    ipc__fail_sys("shmctl(IPC_SET)") : 0;
 }
 
-/* Ours, without a note and never attached: of one who was killed. */
+/* Ours, claimed by nobody and never attached: of one who was killed. */
 static void
 remove_left(key_t key)
 {
@@ -69,39 +70,51 @@ remove_left(key_t key)
 	struct shmid_ds ds;
 
 	if (id != -1 && shmctl(id, IPC_STAT, &ds) == 0 && ds.shm_nattch == 0 &&
-	    ds.shm_atime == 0 && ds.shm_perm.cuid == geteuid())
+	    ds.shm_atime == 0 && ds.shm_perm.cuid == geteuid() &&
+	    !ipc__sysname_claimed(IPC__SYSV_SHM, key, id))
 		shmctl(id, IPC_RMID, NULL);
 }
 
+/* Under this key, which is noted; -EEXIST, without a text: it is taken. */
 static int
-make_named(const struct ipc__address *a)
+make_keyed(const struct ipc__address *a, key_t key)
 {
-	char dir[IPC__PATH_MAX];
-	int id = -1, rc;
-	key_t key;
+	int id, rc;
 
-	rc = ipc__runtime_dir(dir, sizeof dir);
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; id == -1 && i < TRIES; i++) {
-		key = ipc__sysv_key(dir, "/shm-", a->name, i);
-		id = get_segment(key, a);
-		if (id == -1 && errno == EEXIST) {
-			remove_left(key);
-			id = get_segment(key, a);
-		}
-		if (id == -1 && errno != EEXIST)
-			return fail("shmget", a->opt.size);
-	}
+	remove_left(key);
+	id = get_segment(key, a);
 	if (id == -1)
-		return ipc__fail(EBUSY, "shmget: all keys that were tried are "
-		    "taken");
+		return errno == EEXIST ? -EEXIST : fail("shmget", a->opt.size);
 	rc = own(id, a);
 	if (rc == 0)
 		rc = ipc__sysname_note(IPC__SYSV_SHM, a->name, id);
 	if (rc < 0)
 		shmctl(id, IPC_RMID, NULL);
 	return rc < 0 ? rc : id;
+}
+
+static int
+make_named(const struct ipc__address *a)
+{
+	char dir[IPC__PATH_MAX];
+	int rc;
+	key_t key;
+
+	rc = ipc__runtime_dir(dir, sizeof dir);
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; i < TRIES; i++) {
+		key = ipc__sysv_key(dir, "/shm-", a->name, i);
+		rc = ipc__sysname_intend(IPC__SYSV_SHM, key);
+		if (rc == -EEXIST)
+			continue;
+		if (rc == 0)
+			rc = make_keyed(a, key);
+		ipc__sysname_intended(IPC__SYSV_SHM, key);
+		if (rc != -EEXIST)
+			return rc;
+	}
+	return ipc__fail(EBUSY, "shmget: all keys that were tried are taken");
 }
 
 static int

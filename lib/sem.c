@@ -4,10 +4,12 @@
  * through a table would show, so its quick ways are taken here.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core.h"
+#include "futexlock.h"
 #include "inner.h"
 #include "sem.h"
 
@@ -95,7 +97,7 @@ ipc_sem_init_in(struct ipc_sem **out, struct ipc_region *r, size_t offset,
 		free(s);
 		return rc;
 	}
-	s->posix = &in->u.sem;
+	ipc__sem_use(s, &in->u.sem);
 	*out = s;
 	return 0;
 }
@@ -109,26 +111,82 @@ fail(const struct ipc_sem *s, int rc)
 	return ipc__fail_at(s->text, rc);
 }
 
+/*
+ * The quick ways do what the C library does, in place: they change the word if
+ * it is what it was.  What is more than that is left to the library: false.
+ */
+
+static inline bool
+quick_wait(struct ipc_sem *s)
+{
+	uint64_t d = atomic_load_explicit(s->word, memory_order_relaxed);
+
+	/* Acquire pairs with the release of who posts. */
+	return (uint32_t)d > 0 && atomic_compare_exchange_strong_explicit(
+	    s->word, &d, d - 1, memory_order_acquire, memory_order_relaxed);
+}
+
+static inline bool
+quick_post(struct ipc_sem *s)
+{
+	uint64_t d = atomic_load_explicit(s->word, memory_order_relaxed);
+
+	/* Nobody waits, and there is room for one more.  Release pairs with the
+	 * acquire of who waits. */
+	return d < INT_MAX && atomic_compare_exchange_strong_explicit(s->word,
+	    &d, d + 1, memory_order_release, memory_order_relaxed);
+}
+
+/* Before one sleeps: as long as nobody does, who posts makes no system call. */
+static bool
+spin_wait(struct ipc_sem *s)
+{
+	unsigned looks = 0;
+
+	while (ipc__futexlock_spin(&looks))
+		if (quick_wait(s))
+			return true;
+	return false;
+}
+
+static __attribute__((noinline)) int
+wait_other(struct ipc_sem *s, int timeout)
+{
+	if (s == NULL)
+		return ipc__fail(EINVAL, "ipc_sem_wait: no semaphore");
+	if (s->word != NULL && timeout != 0 && spin_wait(s))
+		return 0;
+	if (s->posix != NULL && sem_trywait(s->posix) == 0)
+		return 0;
+	return fail(s, s->ops->wait(s, timeout));
+}
+
+static __attribute__((noinline)) int
+post_other(struct ipc_sem *s)
+{
+	if (s == NULL)
+		return ipc__fail(EINVAL, "ipc_sem_post: no semaphore");
+	if (s->posix != NULL && sem_post(s->posix) == 0)
+		return 0;
+	return fail(s, s->ops->post(s, 1));
+}
+
 int
 ipc_sem_wait(struct ipc_sem *s, int timeout)
 {
-	if (ipc__unlikely(s == NULL))
-		return ipc__fail(EINVAL, "ipc_sem_wait: no semaphore");
-	if (ipc__likely(s->posix != NULL) &&
-	    ipc__likely(sem_trywait(s->posix) == 0))
+	if (ipc__likely(s != NULL && s->word != NULL) &&
+	    ipc__likely(quick_wait(s)))
 		return 0;
-	return fail(s, s->ops->wait(s, timeout));
+	return wait_other(s, timeout);
 }
 
 int
 ipc_sem_post(struct ipc_sem *s)
 {
-	if (ipc__unlikely(s == NULL))
-		return ipc__fail(EINVAL, "ipc_sem_post: no semaphore");
-	if (ipc__likely(s->posix != NULL) &&
-	    ipc__likely(sem_post(s->posix) == 0))
+	if (ipc__likely(s != NULL && s->word != NULL) &&
+	    ipc__likely(quick_post(s)))
 		return 0;
-	return fail(s, s->ops->post(s, 1));
+	return post_other(s);
 }
 
 int

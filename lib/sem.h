@@ -6,6 +6,7 @@
 #define IPC_LIB_SEM_H
 
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include <ipc/sync.h>
@@ -32,9 +33,14 @@ struct ipc__sem_ops {
 
 struct ipc_sem {
 	const struct ipc__sem_ops *ops;
-	sem_t	*posix;		/* the mechanism is just this; or NULL */
+	/* The mechanism is just one of the C library; or NULL. */
+	_Atomic uint64_t *word;	/* of it, if we know what it means */
+	sem_t	*posix;
 	char	*text;		/* the address, for messages */
 };
+
+/* semposix.c: from now on it is this one. */
+void ipc__sem_use(struct ipc_sem *, sem_t *);
 
 extern const struct ipc__sem_ops ipc__sem_posix, ipc__sem_sysv, ipc__sem_own,
     ipc__sem_inner;

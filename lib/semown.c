@@ -3,7 +3,7 @@
  * sem: the library's own semaphore, which knows who has taken from it, can be
  * waited on with poll(2), and survives a kill at any instruction:
  *
- * - A guard, which is a robust mutex, is held for each short change.  Whoever
+ * - A guard, which is a robust lock, is held for each short change.  Whoever
  *   gets it from a dead owner needs to repair nothing, as each change is one
  *   store: what is free is what there is less what holders have.
  * - Whoever finds nothing sleeps on a FIFO, the bell, and on the processes that
@@ -13,6 +13,8 @@
  * - The bell is put out only by one who holds the guard and finds nothing, so
  *   once somebody has looked at it, it is lit whenever something is free.
  *   Being lit wakes all sleepers, so it does not matter if one is killed.
+ * - What is noted as lit is lit: it is noted after ringing, and not any more
+ *   before it is put out.
  */
 #include <sys/mman.h>
 #include <errno.h>
@@ -42,17 +44,30 @@ own_state(struct ipc_sem *s)
  */
 
 static int
+own_lock(struct ipc__sem_own *o)
+{
+	enum ipc__quick quick;
+	int rc;
+
+	if (ipc__unlikely(o->guard != NULL))
+		rc = ipc__robust_lock(o->guard, -1);
+	else {
+		quick = ipc__futexlock_try(&o->hold);
+		rc = ipc__likely(quick == IPC__DONE) ? 0 :
+		    ipc__futexlock_lock(&o->hold, -1, quick);
+	}
+	return rc == -EOWNERDEAD ? 0 : rc;
+}
+
+static int
 own_enter(struct ipc__sem_own *o)
 {
 	unsigned process = atomic_load_explicit(&ipc__process,
 	    memory_order_relaxed);
-	int rc = pthread_mutex_lock(&o->shared->guard);
+	int rc = own_lock(o);
 
-	if (rc == EOWNERDEAD)
-		rc = pthread_mutex_consistent(&o->shared->guard);
-	if (rc != 0)
-		return ipc__fail(rc, "pthread_mutex_lock: %s",
-		    ipc_strerror(rc));
+	if (rc < 0)
+		return rc;
 	if (ipc__unlikely(o->process != process)) {
 		o->process = process;	/* a child: it is the parent's */
 		o->slot = -1;
@@ -64,8 +79,13 @@ own_enter(struct ipc__sem_own *o)
 static int
 own_leave(struct ipc__sem_own *o, int rc)
 {
-	pthread_mutex_unlock(&o->shared->guard);
-	return rc;
+	int left = 0;
+
+	if (ipc__unlikely(o->guard != NULL))
+		pthread_mutex_unlock(o->guard);
+	else if (ipc__unlikely(ipc__futexlock_give(&o->hold) != IPC__DONE))
+		left = ipc__futexlock_unlock(&o->hold);
+	return rc < 0 ? rc : left < 0 ? left : rc;
 }
 
 /*
@@ -94,6 +114,7 @@ own_ring(struct ipc__sem_own *o)
 {
 	while (write(o->bell, "", 1) == -1 && errno == EINTR)
 		;
+	set(&o->shared->lit, 1);
 }
 
 static void
@@ -102,6 +123,7 @@ own_put_out(struct ipc__sem_own *o)
 	char bytes[512];
 	ssize_t n;
 
+	set(&o->shared->lit, 0);
 	do
 		n = read(o->bell, bytes, sizeof bytes);
 	while (n == (ssize_t)sizeof bytes || (n == -1 && errno == EINTR));
@@ -111,7 +133,8 @@ own_put_out(struct ipc__sem_own *o)
 static void
 own_announce(struct ipc__sem_own *o)
 {
-	if (get(&o->shared->watched) && ipc__sem_available(o->shared) == 0)
+	if (get(&o->shared->watched) && !get(&o->shared->lit) &&
+	    ipc__sem_available(o->shared) == 0)
 		own_ring(o);
 }
 
@@ -228,12 +251,15 @@ own_wait(struct ipc_sem *s, int timeout)
 	struct ipc__sem_watched list[IPC__SEM_HOLDERS];
 	struct ipc__sem_own *o = own_state(s);
 	int64_t deadline = -1;
-	unsigned n = 0;
+	unsigned n = 0, looks = 0;
 	int rc;
 
 	if (timeout > 0)
 		deadline = ipc__deadline(timeout);
 	for (;;) {
+		while (timeout != 0 && ipc__sem_available(o->shared) == 0 &&
+		    ipc__futexlock_spin(&looks))
+			;
 		rc = own_enter(o);
 		if (rc < 0)
 			return rc;
@@ -319,7 +345,8 @@ own_init(void *data, const struct ipc__address *a)
 	struct ipc__sem_shared *sh = data;
 
 	set(&sh->total, a->opt.value);
-	return ipc__robust_init(&sh->guard, false, false);
+	sh->futex = ipc__futexlock_can();
+	return sh->futex ? 0 : ipc__robust_init(&sh->guard.mutex, false, false);
 }
 
 static const struct ipc__sync_form own_form = {
@@ -341,7 +368,18 @@ own_open(struct ipc_sem *s, const struct ipc__address *a, int flags)
 	o->slot = o->epoll = o->bell = -1;
 	o->process = atomic_load_explicit(&ipc__process, memory_order_relaxed);
 	rc = ipc__syncfile_open(&own_form, a, flags, &data, &o->bell);
+	if (rc < 0)
+		return rc;
 	o->shared = data;
+	if (o->shared->futex) {
+		o->hold.lock = &o->shared->guard.futex;
+		rc = ipc__futexlock_need();
+	} else
+		o->guard = &o->shared->guard.mutex;
+	if (rc < 0) {
+		close(o->bell);
+		munmap(o->shared, sizeof *o->shared);
+	}
 	return rc;
 }
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "futexlock.h"
 #include "sem.h"
 #include "syncfile.h"
 
@@ -29,9 +30,11 @@ struct ipc__sem_holder {
  * of the semaphore is one store. */
 struct ipc__sem_shared {
 	struct ipc__sync_head head;
-	alignas(64) pthread_mutex_t guard;
+	uint32_t	futex;		/* what the guard is */
+	alignas(64) union ipc__anylock guard;
 	alignas(64) _Atomic uint32_t total;	/* free, or held by a holder */
 	_Atomic uint32_t watched;	/* somebody has looked at the bell */
+	_Atomic uint32_t lit;		/* the bell is: nobody put it out */
 	_Atomic uint32_t used;		/* holders that were ever used */
 	alignas(64) struct ipc__sem_holder holders[IPC__SEM_HOLDERS];
 };
@@ -46,6 +49,8 @@ struct ipc__sem_watched {
 struct ipc__sem_own {
 	struct ipc_sem	 sem;
 	struct ipc__sem_shared *shared;
+	struct ipc__hold hold;		/* of the guard; or */
+	pthread_mutex_t	*guard;		/* it is one of the C library */
 	int		 bell;		/* the FIFO */
 	bool		 undo;
 	int		 slot;		/* our record, or -1; with the guard */

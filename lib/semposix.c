@@ -92,6 +92,45 @@ posix_check(const char *name)
 
 #endif
 
+/*
+ * Using
+ */
+
+/*
+ * Is the value the lower half of the word that it begins with, and who waits
+ * counted in the upper half?  So it has been in the GNU C library since 2.21 on
+ * machines of 64 bits, and must stay, as programs with all of its versions
+ * share semaphores in memory.  Still it is tried.
+ */
+static bool
+word_is_known(void)
+{
+#if defined(__GLIBC__) && defined(__LP64__)
+	union {
+		sem_t		sem;
+		uint64_t	word;
+	} u;
+	bool known;
+
+	memset(&u, 0, sizeof u);
+	if (!__GLIBC_PREREQ(2, 21) || sem_init(&u.sem, 1, 5) == -1)
+		return false;
+	known = u.word == 5 && sem_post(&u.sem) == 0 && u.word == 6 &&
+	    sem_trywait(&u.sem) == 0 && u.word == 5;
+	sem_destroy(&u.sem);
+	return known;
+#else
+	return false;
+#endif
+}
+
+void
+ipc__sem_use(struct ipc_sem *s, sem_t *sem)
+{
+	s->posix = sem;
+	s->word = word_is_known() ? (_Atomic uint64_t *)(void *)sem : NULL;
+}
+
 static int
 posix_get(struct ipc_sem *s, const char *name)
 {
@@ -106,7 +145,7 @@ posix_get(struct ipc_sem *s, const char *name)
 	sem = sem_open(slashed, 0);
 	if (sem == SEM_FAILED)
 		return errno == ENOENT ? -ENOENT : ipc__fail_sys("sem_open");
-	s->posix = sem;
+	ipc__sem_use(s, sem);
 	return 0;
 }
 

@@ -205,7 +205,7 @@ no_wait(struct ipc_channel *ch)
 	int rc = -EAGAIN;
 
 	/* Without an event loop nobody waits, and nothing is to ring. */
-	rc = ch->out.ready.epoll != -1 ? no_room(ch) : silent_end(ch);
+	rc = ch->out.ready.watched ? no_room(ch) : silent_end(ch);
 	return rc == 0 || rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;
 }
 

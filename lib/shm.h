@@ -53,6 +53,7 @@ struct ipc__shm {
 	bool		 endless;	/* it does not matter who sends */
 	bool		 late;		/* its sender was gone before we came */
 	bool		 gone;		/* its sender is gone */
+	bool		 bye;		/* and had closed it */
 	bool		 shared;	/* slots: others receive as well */
 };
 

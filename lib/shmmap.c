@@ -189,6 +189,9 @@ shm_map_fd(struct ipc__shm_map *map)
 
 	if (p == MAP_FAILED)
 		return ipc__fail_sys("mmap");
+	/* Of a file on a disk the first touch would read all of it ahead: only
+	 * what is used is to take memory. */
+	(void)madvise(p, map->span, MADV_RANDOM);
 	map->base = p;
 	return 0;
 }
@@ -270,6 +273,16 @@ ipc__shm_map_file(struct ipc__shm_map *map)
 	return rc < 0 ? rc : shm_check(map);
 }
 
+/* So the kernel says of an id that is nobody's any more. */
+static int
+segment_failed(const char *call)
+{
+	if (errno == EINVAL || errno == EIDRM)
+		return ipc__fail(EIDRM, "%s: the segment has been removed",
+		    call);
+	return ipc__fail_sys(call);
+}
+
 /* Into a reservation, so that there is room for the mirror behind it. */
 static int
 shm_attach(struct ipc__shm_map *map)
@@ -281,7 +294,7 @@ shm_attach(struct ipc__shm_map *map)
 		return ipc__fail_sys("mmap");
 	map->base = p;
 	if (shmat(map->id, p, SHM_REMAP) == (void *)-1)
-		return ipc__fail_sys("shmat");
+		return segment_failed("shmat");
 	return 0;
 }
 
@@ -292,7 +305,7 @@ ipc__shm_map_segment(struct ipc__shm_map *map)
 	int rc;
 
 	if (shmctl(map->id, IPC_STAT, &ds) < 0)
-		return ipc__fail_sys("shmctl");
+		return segment_failed("shmctl");
 	rc = shm_bounds(map, ds.shm_segsz);
 	if (rc < 0)
 		return rc;

@@ -72,9 +72,10 @@ shm_own(int fd, mode_t mode, uid_t uid, gid_t gid)
 }
 
 /* A FIFO that lies there already is only taken from its ring's owner, from
- * root, or from ourselves. */
+ * root, or from ourselves; ours may be of one who was killed before it had got
+ * its mode: then it is as if it was just made. */
 static int
-bell_check(int fd, const char *path, uid_t uid)
+bell_check(int fd, const char *path, mode_t mode, uid_t uid, bool *made)
 {
 	struct stat st;
 
@@ -85,6 +86,7 @@ bell_check(int fd, const char *path, uid_t uid)
 	if (st.st_uid != 0 && st.st_uid != geteuid() && st.st_uid != uid)
 		return ipc__fail(EPERM, "%s: belongs to user %lu", path,
 		    (unsigned long)st.st_uid);
+	*made |= st.st_uid == geteuid() && (st.st_mode & 07777) != mode;
 	return 0;
 }
 
@@ -106,7 +108,7 @@ bell_open(const char *base, unsigned which, int how, mode_t mode, uid_t uid,
 	fd = open(path, how | flags);
 	if (fd < 0)
 		return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
-	rc = bell_check(fd, path, uid);
+	rc = bell_check(fd, path, mode, uid, &made);
 	if (rc == 0 && made)
 		rc = shm_own(fd, mode, uid, gid);
 	if (rc < 0) {
@@ -296,29 +298,47 @@ ipc__shm_farewell(struct ipc__half *h)
  * The end of a sender
  */
 
+static bool
+bell_hung_up(const struct ipc__shm *s)
+{
+	struct pollfd fd = { .fd = s->map->bell[0], .events = POLLIN };
+
+	return poll(&fd, 1, 0) == 1 && fd.revents & POLLHUP;
+}
+
+/* Hung up before and after: nobody has come meanwhile, so what was read between
+ * is of the one who is gone.  Else the next one was so quick that the end of
+ * the last is none. */
 bool
 ipc__shm_hung_up(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
-	struct pollfd fd = { .fd = s->map->bell[0], .events = POLLIN };
+	uint32_t life;
 
 	if (!s->opened || s->endless || h->dir != IPC_RECV)
 		return false;
-	if (!s->gone && poll(&fd, 1, 0) == 1 && fd.revents & POLLHUP)
-		s->gone = true;
+	if (s->gone || !bell_hung_up(s))
+		return s->gone;
+	life = other_life(&s->ring);
+	s->gone = bell_hung_up(s);
+	s->bye = s->gone && life == LIFE_BYE;
 	return s->gone;
 }
 
+/* The same, by the lock, which whoever comes has before it says so. */
 bool
 ipc__shm_over(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
+	uint32_t life;
 
-	if (s->late) {
-		s->late = false;
-		s->gone |= role_lock(s->map->bell[1], IPC_SEND,
+	if (s->late && !s->gone) {
+		life = other_life(&s->ring);
+		s->gone = role_lock(s->map->bell[1], IPC_SEND,
 		    F_WRLCK, F_OFD_GETLK) == 0;
+		s->bye = s->gone && life == LIFE_BYE;
 	}
+	s->late = false;
 	return s->gone;
 }
 
@@ -327,7 +347,7 @@ ipc__shm_ends_with(struct ipc__half *h, const void *tail, size_t size)
 {
 	(void)tail;
 	(void)size;
-	return other_life(&shm_state(h)->ring) == LIFE_BYE;
+	return shm_state(h)->bye;
 }
 
 /* Opened anew, the FIFO is not hung up until the next sender has come and
@@ -347,7 +367,7 @@ ipc__shm_again(struct ipc__half *h)
 		return ipc__fail_sys("open");
 	close(s->map->bell[0]);
 	s->map->bell[0] = fd;
-	s->gone = s->lit = false;
+	s->gone = s->bye = s->lit = false;
 	ipc__ring_rise(&s->ring);
 	return 1;
 }

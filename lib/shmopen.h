@@ -35,7 +35,7 @@ void	ipc__shm_unlink_bells(const char *base);
 int	ipc__shm_again(struct ipc__half *h);
 bool	ipc__shm_ends_with(struct ipc__half *h, const void *tail,
 	    size_t size);
-/* For shm.c: notes that the senders of an opened ring are gone. */
+/* Notes that the senders of an opened ring are gone; true if so. */
 bool	ipc__shm_hung_up(struct ipc__half *h);
 /* Slots have many receivers: what each looks at, and putting it out. */
 int	ipc__shm_watch_shared(const struct ipc__half *h, struct pollfd *fds);

@@ -13,6 +13,7 @@
 
 #include "error.h"
 #include "name.h"
+#include "syncfile.h"
 
 #define TIDY_MOST	256	/* entries that are looked at in passing */
 
@@ -82,6 +83,7 @@ ipc__runtime_sweep(ipc__told *told, void *user)
 	}
 	ipc__error_keep(&before);
 	swept = sweep_sockets(&place, d, &relay);
+	swept += ipc__syncfile_sweep(place.dir, relay_name, &relay);
 	swept += ipc__temp_sweep(&place, UINT_MAX, relay_name, &relay);
 	ipc__error_restore(&before);
 	closedir(d);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The schemes of semaphores and mutexes: which there are, what options each
+ * The schemes of semaphores and locks: which there are, what options each
  * takes, and what each can do.  They are no mechanisms of channels, so they
  * have a table of their own; its rows have the form that the parser asks.
  */
@@ -69,8 +69,18 @@ static const struct row rows[IPC__SYNC_SCHEMES] = {
 	[IPC__SCHEME_FILELOCK] = {
 		ROW("filelock", MUTEX_KEYS, IPC__PATHS),
 		.what = IPC__SYNC_MUTEX,
-		.caps = IPC_SYNC_MUTEX | IPC_SYNC_ROBUST |
+		.caps = IPC_SYNC_MUTEX | IPC_SYNC_RWLOCK | IPC_SYNC_ROBUST |
 		    IPC_SYNC_RECURSIVE | IPC_SYNC_FOREIGN
+	},
+	[IPC__SCHEME_RWLOCK] = {
+		ROW("rwlock", OWNER_KEYS, 0),
+		.what = IPC__SYNC_RWLOCK,
+		.caps = IPC_SYNC_RWLOCK | IPC_SYNC_ROBUST | IPC_SYNC_TIMED
+	},
+	[IPC__SCHEME_SYSVRWLOCK] = {
+		ROW("sysvrwlock", OWNER_KEYS, 0),
+		.what = IPC__SYNC_RWLOCK,
+		.caps = IPC_SYNC_RWLOCK | IPC_SYNC_ROBUST | IPC_SYNC_TIMED
 	},
 	[IPC__SCHEME_SHM] = {
 		ROW("shm", REGION_KEYS, 0), .what = IPC__SYNC_REGION
@@ -132,6 +142,14 @@ ipc_sync_caps(const char *scheme)
 	return r != NULL ? r->caps : 0;
 }
 
+/* A file can be locked in both ways. */
+static bool
+is_what(const struct row *r, enum ipc__sync_what what)
+{
+	return r->what == what ||
+	    (what == IPC__SYNC_RWLOCK && r->caps & IPC_SYNC_RWLOCK);
+}
+
 /* Some regions need no name, which the parser allows to pairs. */
 static bool
 is_nameless(const char *text)
@@ -148,6 +166,8 @@ ipc__sync_parse(struct ipc__address *a, const char *text,
 	static const char *const nouns[IPC__SYNC_WHATS] = {
 		[IPC__SYNC_SEM] = "semaphore (sem:, posixsem:, sysvsem:)",
 		[IPC__SYNC_MUTEX] = "mutex (mutex:, sysvmutex:, filelock:)",
+		[IPC__SYNC_RWLOCK] = ("reader-writer lock (rwlock:, "
+		    "sysvrwlock:, filelock:)"),
 		[IPC__SYNC_REGION] = ("region (shm:, posixshm:, sysvshm:, "
 		    "memfd:, mmap:)")
 	};
@@ -157,7 +177,7 @@ ipc__sync_parse(struct ipc__address *a, const char *text,
 	    is_nameless(text) ? IPC_WAY_PAIR : IPC_WAY_OPEN, lookup);
 	if (rc < 0)
 		return rc;
-	if (row_of(a)->what != what)
+	if (!is_what(row_of(a), what))
 		rc = ipc__fail(EPROTOTYPE, "it is no %s", nouns[what]);
 	else if (a->opt.undo &&
 	    !(row_of(a)->caps & IPC_SYNC_UNDO))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The addresses of semaphores, mutexes and regions: schemes of their own with
- * the grammar, the options and the error texts of channels' addresses.
+ * The addresses of semaphores, mutexes, reader-writer locks and regions:
+ * schemes of their own with the grammar, the options and the error texts of
+ * channels' addresses.
  */
 #ifndef IPC_LIB_SYNCADDR_H
 #define IPC_LIB_SYNCADDR_H
@@ -10,13 +11,14 @@
 
 #include "address.h"
 
-enum ipc__sync_what { IPC__SYNC_SEM, IPC__SYNC_MUTEX, IPC__SYNC_REGION,
-    IPC__SYNC_WHATS };
+enum ipc__sync_what { IPC__SYNC_SEM, IPC__SYNC_MUTEX, IPC__SYNC_RWLOCK,
+    IPC__SYNC_REGION, IPC__SYNC_WHATS };
 
 /* Which of them it is, to be asked of the parsed address. */
 enum ipc__sync_scheme {
 	IPC__SCHEME_SEM, IPC__SCHEME_POSIXSEM, IPC__SCHEME_SYSVSEM,
 	IPC__SCHEME_MUTEX, IPC__SCHEME_SYSVMUTEX, IPC__SCHEME_FILELOCK,
+	IPC__SCHEME_RWLOCK, IPC__SCHEME_SYSVRWLOCK,
 	IPC__SCHEME_SHM, IPC__SCHEME_POSIXSHM, IPC__SCHEME_SYSVSHM,
 	IPC__SCHEME_MEMFD, IPC__SCHEME_MMAP,
 	IPC__SYNC_SCHEMES

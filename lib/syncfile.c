@@ -8,6 +8,7 @@
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,45 +23,10 @@
 #include "wholefile.h"
 
 #define MAGIC		0x43505953u	/* "SYPC" */
-#define VERSION		1
+#define VERSION		2
 #define TRIES		100		/* against others who remove it */
 #define PLAIN		"-_+,:@=~"	/* no dot: BELL is of our own */
 #define BELL		".bell"
-
-/*
- * Mutexes of the C library
- */
-
-/* Programs of another word size or C library have other ones. */
-uint32_t
-ipc__robust_abi(void)
-{
-	return (uint32_t)(sizeof(pthread_mutex_t) << 8 | sizeof(void *));
-}
-
-int
-ipc__robust_init(pthread_mutex_t *mutex, bool recursive, bool pi)
-{
-	pthread_mutexattr_t attr;
-	int rc;
-
-	rc = pthread_mutexattr_init(&attr);
-	if (rc != 0)
-		return ipc__fail(rc, "pthread_mutexattr_init: %s",
-		    ipc_strerror(rc));
-	if ((rc = pthread_mutexattr_setpshared(&attr,
-	    PTHREAD_PROCESS_SHARED)) == 0 &&
-	    (rc = pthread_mutexattr_setrobust(&attr,
-	    PTHREAD_MUTEX_ROBUST)) == 0 &&
-	    (rc = pthread_mutexattr_settype(&attr, recursive ?
-	    PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_ERRORCHECK)) == 0 &&
-	    (rc = pthread_mutexattr_setprotocol(&attr, pi ?
-	    PTHREAD_PRIO_INHERIT : PTHREAD_PRIO_NONE)) == 0)
-		rc = pthread_mutex_init(mutex, &attr);
-	pthread_mutexattr_destroy(&attr);
-	return rc == 0 ? 0 : ipc__fail(rc, "pthread_mutex_init: %s",
-	    ipc_strerror(rc));
-}
 
 /*
  * Where
@@ -76,9 +42,9 @@ file_of(const struct ipc__sync_form *form, const char *name, char *file)
 }
 
 static int
-lock(const struct ipc__sync_form *form, const char *name, char *text)
+lock(const char *what, const char *name, char *text)
 {
-	snprintf(text, IPC__PATH_MAX + 16, "%s %s", form->what, name);
+	snprintf(text, IPC__PATH_MAX + 16, "%s %s", what, name);
 	return ipc__name_lock(text);
 }
 
@@ -156,6 +122,20 @@ map(const struct ipc__sync_form *form, int fd, void **data)
 	return rc;
 }
 
+/* The segment goes first: a FIFO without one is a leftover. */
+static int
+unlink_both(const struct ipc__sync_form *form, const char *path)
+{
+	char name[IPC__PATH_MAX + sizeof BELL];
+
+	if (unlink(path) == -1)
+		return ipc__fail_path("unlink", path);
+	snprintf(name, sizeof name, "%s" BELL, path);
+	if (form->bell && unlink(name) == -1 && errno != ENOENT)
+		return ipc__fail_path("unlink", name);
+	return 0;
+}
+
 /* Of before the last start of the machine: its owners are gone.  With the
  * lock, and only if it is still that one. */
 static int
@@ -164,13 +144,13 @@ remove_old(const struct ipc__sync_form *form, const char *name,
 {
 	char text[IPC__PATH_MAX + 16];
 	struct stat ours, named;
-	int held = lock(form, name, text);
+	int held = lock(form->what, name, text);
 
 	if (held < 0)
 		return held;
 	if (fstat(fd, &ours) == 0 && stat(path, &named) == 0 &&
 	    ours.st_ino == named.st_ino && ours.st_dev == named.st_dev)
-		unlink(path);
+		(void)unlink_both(form, path);
 	ipc__name_unlock(held, text);
 	return -ENOENT;
 }
@@ -288,7 +268,7 @@ make(const struct ipc__sync_form *form, const char *file,
 	int dir, rc, held;
 
 	ipc__runtime_tidy();
-	held = lock(form, a->name, text);
+	held = lock(form->what, a->name, text);
 	if (held < 0)
 		return held;
 	rc = dir = ipc__runtime_open(NULL, true, path, sizeof path);
@@ -337,20 +317,6 @@ ipc__syncfile_open(const struct ipc__sync_form *form,
 	return ipc__fail(EBUSY, "it is made and removed all the time");
 }
 
-/* The segment goes first: a FIFO without one is a leftover. */
-static int
-unlink_both(const struct ipc__sync_form *form, const char *path)
-{
-	char name[IPC__PATH_MAX + sizeof BELL];
-
-	if (unlink(path) == -1)
-		return ipc__fail_path("unlink", path);
-	snprintf(name, sizeof name, "%s" BELL, path);
-	if (form->bell && unlink(name) == -1 && errno != ENOENT)
-		return ipc__fail_path("unlink", name);
-	return 0;
-}
-
 int
 ipc__syncfile_unlink(const struct ipc__sync_form *form,
     const struct ipc__address *a)
@@ -362,7 +328,7 @@ ipc__syncfile_unlink(const struct ipc__sync_form *form,
 	rc = file_of(form, a->name, file);
 	if (rc < 0)
 		return rc;
-	held = lock(form, a->name, text);
+	held = lock(form->what, a->name, text);
 	if (held < 0)
 		return held;
 	rc = ipc__runtime_find(NULL, file, path, sizeof path);
@@ -370,4 +336,71 @@ ipc__syncfile_unlink(const struct ipc__sync_form *form,
 		rc = unlink_both(form, path);
 	ipc__name_unlock(held, text);
 	return rc;
+}
+
+/*
+ * Sweeping
+ */
+
+/* "sem-NAME.bell": what its segment is called. */
+static bool
+is_bell(int dir, const char *name, char *file, size_t size)
+{
+	size_t len = strlen(name), end = sizeof BELL - 1;
+	struct stat st;
+
+	if (len <= end || len - end >= size ||
+	    strcmp(name + len - end, BELL) != 0 || strchr(name, '-') == NULL ||
+	    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
+	    !S_ISFIFO(st.st_mode) || st.st_uid != geteuid())
+		return false;
+	memcpy(file, name, len - end);
+	file[len - end] = '\0';
+	return true;
+}
+
+/* Whoever is about to make the segment, or to remove both, has the lock. */
+static int
+sweep_bell(int dir, const char *bell, char *file, ipc__told *told, void *user)
+{
+	char name[IPC__NAME_MAX + 1], text[IPC__PATH_MAX + 16];
+	char *dash = strchr(file, '-');
+	struct stat st;
+	int held, swept;
+
+	if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	*dash = '\0';
+	ipc__name_decode(dash + 1, name, sizeof name);
+	held = lock(file, name, text);
+	if (held < 0)
+		return 0;
+	*dash = '-';
+	swept = fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == -1 &&
+	    errno == ENOENT && ipc__may_go(told, bell, user) &&
+	    unlinkat(dir, bell, 0) == 0;
+	ipc__name_unlock(held, text);
+	return swept;
+}
+
+int
+ipc__syncfile_sweep(int dir, ipc__told *told, void *user)
+{
+	char file[IPC__NAME_MAX + 1];
+	struct dirent *e;
+	int fd, swept = 0;
+	DIR *d;
+
+	fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = fd == -1 ? NULL : fdopendir(fd);
+	if (d == NULL) {
+		if (fd != -1)
+			close(fd);
+		return 0;
+	}
+	while ((e = readdir(d)) != NULL)
+		if (is_bell(dir, e->d_name, file, sizeof file))
+			swept += sweep_bell(dir, e->d_name, file, told, user);
+	closedir(d);
+	return swept;
 }

@@ -6,12 +6,13 @@
 #ifndef IPC_LIB_SYNCFILE_H
 #define IPC_LIB_SYNCFILE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "address.h"
+#include "name.h"
+#include "robust.h"
 
 /* What each begins with. */
 struct ipc__sync_head {
@@ -23,7 +24,8 @@ struct ipc__sync_head {
 	uint64_t bell;		/* the FIFO's inode, or 0 */
 };
 
-enum ipc__sync_kind { IPC__SYNC_FILE_SEM = 1, IPC__SYNC_FILE_MUTEX };
+enum ipc__sync_kind { IPC__SYNC_FILE_SEM = 1, IPC__SYNC_FILE_MUTEX,
+    IPC__SYNC_FILE_RWLOCK };
 
 struct ipc__sync_form {
 	const char	*what;		/* "sem": the file is WHAT-NAME */
@@ -39,9 +41,8 @@ int ipc__syncfile_open(const struct ipc__sync_form *,
 int ipc__syncfile_unlink(const struct ipc__sync_form *,
     const struct ipc__address *);
 
-/* A mutex for several processes, whose owner's death is told.  Errors come
- * with a text. */
-int ipc__robust_init(pthread_mutex_t *, bool recursive, bool pi);
-uint32_t ipc__robust_abi(void);
+/* Removes from this runtime directory the FIFOs whose segment a killed process
+ * did not come to make, or had removed already.  Returns how many. */
+int ipc__syncfile_sweep(int dir, ipc__told *told, void *user);
 
 #endif

@@ -280,6 +280,12 @@ lock_name(enum ipc__sysv kind, const char *name, char *text, size_t size)
 	snprintf(text, size, "sysv %s-%s", ipc__sysnote_kinds[kind], name);
 }
 
+void
+ipc__sysname_of_key(key_t key, char name[IPC__SYSNAME_KEY_MAX])
+{
+	snprintf(name, IPC__SYSNAME_KEY_MAX, "0x%" PRIx32, (uint32_t)key);
+}
+
 int
 ipc__sysname_lock(enum ipc__sysv kind, const char *name)
 {

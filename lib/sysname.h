@@ -30,6 +30,10 @@ struct ipc__sysname {
 int ipc__sysname_lock(enum ipc__sysv kind, const char *name);
 void ipc__sysname_unlock(int lock, enum ipc__sysv kind, const char *name);
 
+/* What a key is called there, however it was written. */
+#define IPC__SYSNAME_KEY_MAX	16
+void ipc__sysname_of_key(key_t key, char name[IPC__SYSNAME_KEY_MAX]);
+
 /* Notes that this process made id under this name.  -EEXIST: the name is
  * noted already.  With the lock. */
 int ipc__sysname_note(enum ipc__sysv kind, const char *name, int id);
@@ -44,10 +48,19 @@ int ipc__sysname_find(enum ipc__sysv kind, const char *name,
 int ipc__sysname_forget(enum ipc__sysv kind, const char *name, int id);
 
 /* A process that is killed between making an object and noting it would leave
- * one that nobody can find; so its random key is noted before, as this
- * process's, until it is noted by its number.  -EEXIST: this one is. */
+ * one that nobody can find; so its key is noted before, as this process's,
+ * until it is noted by its number.  -EEXIST: this one is. */
 int ipc__sysname_intend(enum ipc__sysv kind, key_t key);
 void ipc__sysname_intended(enum ipc__sysv kind, key_t key);
+
+/* Has anybody, dead or alive, intended one of this key and not come to an
+ * end? */
+bool ipc__sysname_begun(enum ipc__sysv kind, key_t key);
+
+/* Whose is the object id, which has this key: has anybody noted it, or is
+ * another living process about to make one of that key?  Asked by one who
+ * intends that himself. */
+bool ipc__sysname_claimed(enum ipc__sysv kind, key_t key, int id);
 
 /* Notes that the process pid (0: this one) holds a private object, before it is
  * used.  Once per process; again is no error. */
@@ -60,10 +73,11 @@ void ipc__sysname_leave(enum ipc__sysv kind, int id);
 void ipc__sysname_drop(enum ipc__sysv kind, int id);
 
 /* find: the object of a key, or -1 (NULL: such notes are passed over).  gone:
- * is there no such object?  held: does the kernel know of somebody who uses it
- * (NULL: it is not asked)?  remove: removes it, true if it is gone now; called
- * for private objects whose holders are all dead and which nobody else uses.
- * Returns how many notes went; tells each one's path before. */
+ * is there no such object?  begun: has it been used, so that it is no half-made
+ * one (NULL: that can not be told)?  held: does the kernel know of somebody who
+ * uses it (NULL: it is not asked)?  remove: removes it, true if it is gone now;
+ * called for private objects whose holders are all dead and which nobody else
+ * uses.  Returns how many notes went; tells each one's path before. */
 struct ipc__sysname_sweeper {
 	int		(*find)(int kind, key_t key);
 	bool		(*gone)(int kind, int id);
@@ -71,6 +85,7 @@ struct ipc__sysname_sweeper {
 	bool		(*remove)(int kind, int id);
 	ipc__told	*told;		/* may be NULL */
 	void		*user;
+	bool		(*begun)(int kind, int id);
 };
 int ipc__sysname_sweep(const struct ipc__sysname_sweeper *);
 

@@ -82,29 +82,117 @@ count_if_noted(int dir, const char *file, const struct ipc__sysnote_file *e,
 	    r.what.id == wanted->id;
 }
 
+/* Is a living process about to make one of this key, another than is asked
+ * for? */
+static int
+count_if_intended(int dir, const char *file, const struct ipc__sysnote_file *e,
+    void *user)
+{
+	const struct ipc__sysnote_file *wanted = user;
+	struct ipc__sysnote r;
+
+	return e->keyed && e->kind == wanted->kind && e->key == wanted->key &&
+	    !(e->pid == wanted->pid && e->start_time == wanted->start_time) &&
+	    ipc__alive(e->pid, e->start_time) &&
+	    (ipc__sysnote_read(dir, file, &r) < 0 || ipc__sysnote_current(&r));
+}
+
+/* Whoever makes one notes it by its number before the other note goes, so they
+ * are looked for in the other order. */
+static int
+claimed(int dir, struct ipc__sysnote_file *wanted)
+{
+	int rc = ipc__sysnote_each(dir, count_if_intended, wanted);
+
+	return rc != 0 ? rc : ipc__sysnote_each(dir, count_if_noted, wanted);
+}
+
+bool
+ipc__sysname_claimed(enum ipc__sysv kind, key_t key, int id)
+{
+	struct ipc__sysnote_file wanted = { .kind = (int)kind, .key = key,
+	    .id = id, .pid = getpid(),
+	    .start_time = ipc__start_time(getpid()) };
+	char path[IPC__PATH_MAX];
+	int dir, rc = 1;
+
+	dir = ipc__sysname_open(false, path, sizeof path);
+	if (dir >= 0) {
+		rc = claimed(dir, &wanted);
+		ipc__sysname_close(dir, path);
+	}
+	return rc != 0;
+}
+
+static int
+count_if_begun(int dir, const char *file, const struct ipc__sysnote_file *e,
+    void *user)
+{
+	const struct ipc__sysnote_file *wanted = user;
+	struct ipc__sysnote r;
+
+	return e->keyed && e->kind == wanted->kind && e->key == wanted->key &&
+	    ipc__sysnote_read(dir, file, &r) == 0 && ipc__sysnote_current(&r);
+}
+
+bool
+ipc__sysname_begun(enum ipc__sysv kind, key_t key)
+{
+	struct ipc__sysnote_file wanted = { .kind = (int)kind, .key = key };
+	char path[IPC__PATH_MAX];
+	int dir, rc = 0;
+
+	dir = ipc__sysname_open(false, path, sizeof path);
+	if (dir >= 0) {
+		rc = ipc__sysnote_each(dir, count_if_begun, &wanted);
+		ipc__sysname_close(dir, path);
+	}
+	return rc > 0;
+}
+
 /* Its maker was killed before it was noted by its number, or just after. */
+static int
+sweep_intent(int dir, const char *file, const struct ipc__sysnote_file *e,
+    const struct sweep *s)
+{
+	struct ipc__sysnote_file wanted = *e;
+	int rc;
+
+	wanted.id = s->by->find(e->kind, e->key);
+	if (wanted.id == -1)
+		return tell_and_unlink(dir, file, s);
+	rc = claimed(dir, &wanted);
+	if (rc != 0)
+		return rc > 0 && tell_and_unlink(dir, file, s);
+	if (s->by->begun != NULL && s->by->begun(e->kind, wanted.id))
+		return tell_and_unlink(dir, file, s);
+	if (s->by->held != NULL && s->by->held(e->kind, wanted.id))
+		return 0;
+	return may_go(file, s) && s->by->remove(e->kind, wanted.id) &&
+	    unlinkat(dir, file, 0) == 0;
+}
+
+/* Where the key is a name, whoever is about to use it has its lock. */
 static int
 sweep_keyed(int dir, const char *file, const struct ipc__sysnote_file *e,
     const struct sweep *s)
 {
-	struct ipc__sysnote_file wanted = *e;
+	enum ipc__sysv kind = (enum ipc__sysv)e->kind;
+	char name[IPC__SYSNAME_KEY_MAX];
 	struct ipc__sysnote r;
-	int rc = ipc__sysnote_read(dir, file, &r);
+	int lock, swept, rc = ipc__sysnote_read(dir, file, &r);
 
 	if (rc == 0 && !ipc__sysnote_current(&r))
 		return tell_and_unlink(dir, file, s);
 	if (rc < 0 || s->by->find == NULL || ipc__alive(e->pid, e->start_time))
 		return 0;
-	wanted.id = s->by->find(e->kind, e->key);
-	if (wanted.id == -1)
-		return tell_and_unlink(dir, file, s);
-	rc = ipc__sysnote_each(dir, count_if_noted, &wanted);
-	if (rc != 0)
-		return rc > 0 && tell_and_unlink(dir, file, s);
-	if (s->by->held != NULL && s->by->held(e->kind, wanted.id))
+	ipc__sysname_of_key(e->key, name);
+	lock = ipc__sysname_lock(kind, name);
+	if (lock < 0)
 		return 0;
-	return may_go(file, s) && s->by->remove(e->kind, wanted.id) &&
-	    unlinkat(dir, file, 0) == 0;
+	swept = sweep_intent(dir, file, e, s);
+	ipc__sysname_unlock(lock, kind, name);
+	return swept;
 }
 
 /* What has a name stays as long as the object does.  Whoever is about to use

@@ -7,15 +7,19 @@
  *	a name	is noted in the runtime directory once the value is set, and
  *		whoever opens it goes by the note.  Its key is derived from the
  *		name, so that the next one who makes that name finds what a
- *		killed one has left;
+ *		killed one has left, and removes it;
  *	0xKEY	gets its value by one semop(2), which also sets the time of the
  *		last operation.  That this is 0, and the value and its last user
  *		too, is what half made looks like, here as for programs that
  *		follow the textbooks.
+ *
+ * Either way the key is noted before there is a set, so that `ipc gc' finds
+ * what nobody comes back to.
  */
 #include <sys/ipc.h>
 #include <sys/sem.h>
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <ipc/channel.h>
@@ -36,7 +40,12 @@ union semun {
 int
 ipc__sysvset_fail(const char *call)
 {
-	switch (errno) {
+	int error = errno;
+
+	/* So the kernel says of an id that is nobody's any more. */
+	if (error == EINVAL && strcmp(call, "semget") != 0)
+		error = EIDRM;
+	switch (error) {
 	case ENOSPC:
 		return ipc__fail(ENOSPC, "%s: no semaphore is left "
 		    "(kernel.sem: SEMMNI, SEMMNS)", call);
@@ -86,46 +95,33 @@ set_own(int id, const struct ipc__address *a)
 	return 0;
 }
 
-/* What was made under a derived key, and never used, and has no note, is of one
- * who was killed before that. */
-static bool
-set_left(int id, int count)
+/* What was made under a derived key, and never used, and is claimed by nobody,
+ * is of one who was killed before that. */
+static void
+set_remove_left(key_t key, int count)
 {
 	struct semid_ds ds = { .sem_nsems = 0 };
 	union semun arg = { .buf = &ds };
+	int id = semget(key, count, 0);
 
-	return semctl(id, 0, IPC_STAT, arg) == 0 &&
+	if (id != -1 && semctl(id, 0, IPC_STAT, arg) == 0 &&
 	    ds.sem_nsems == (unsigned)count && ds.sem_otime == 0 &&
-	    ds.sem_perm.cuid == geteuid();
+	    ds.sem_perm.cuid == geteuid() &&
+	    !ipc__sysname_claimed(IPC__SYSV_SEM, key, id))
+		semctl(id, 0, IPC_RMID);
 }
 
+/* Under this key, which is noted; -EEXIST, without a text: it is taken. */
 static int
-set_make_named(const struct ipc__sysvset *set)
+set_make_keyed(const struct ipc__sysvset *set, key_t key)
 {
 	union semun arg = { .val = (int)set->value };
-	char dir[IPC__PATH_MAX];
-	int id = -1, rc;
-	key_t key;
+	int id, rc = 0;
 
-	rc = ipc__runtime_dir(dir, sizeof dir);
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; id == -1 && i < TRIES; i++) {
-		key = ipc__sysv_key(dir, "/sem-", set->name, i);
-		id = semget(key, set->count,
-		    IPC_CREAT | IPC_EXCL | 0600);
-		if (id == -1 && errno != EEXIST)
-			return ipc__sysvset_fail("semget");
-		if (id == -1)
-			id = semget(key, set->count, 0);
-		else
-			break;
-		if (id != -1 && !set_left(id, set->count))
-			id = -1;
-	}
+	set_remove_left(key, set->count);
+	id = semget(key, set->count, IPC_CREAT | IPC_EXCL | 0600);
 	if (id == -1)
-		return ipc__fail(EBUSY, "semget: all keys that were tried are "
-		    "taken");
+		return errno == EEXIST ? -EEXIST : ipc__sysvset_fail("semget");
 	if (semctl(id, 0, SETVAL, arg) == -1)
 		rc = ipc__sysvset_fail("semctl(SETVAL)");
 	if (rc == 0)
@@ -135,6 +131,31 @@ set_make_named(const struct ipc__sysvset *set)
 	if (rc < 0)
 		semctl(id, 0, IPC_RMID);
 	return rc < 0 ? rc : id;
+}
+
+/* The other one of that key may be another thread of ours. */
+static int
+set_make_named(const struct ipc__sysvset *set)
+{
+	char dir[IPC__PATH_MAX];
+	int rc;
+	key_t key;
+
+	rc = ipc__runtime_dir(dir, sizeof dir);
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; i < TRIES; i++) {
+		key = ipc__sysv_key(dir, "/sem-", set->name, i);
+		rc = ipc__sysname_intend(IPC__SYSV_SEM, key);
+		if (rc == -EEXIST)
+			continue;
+		if (rc == 0)
+			rc = set_make_keyed(set, key);
+		ipc__sysname_intended(IPC__SYSV_SEM, key);
+		if (rc != -EEXIST)
+			return rc;
+	}
+	return ipc__fail(EBUSY, "semget: all keys that were tried are taken");
 }
 
 /* From half made to made, in one step. */
@@ -166,14 +187,20 @@ set_make_key(const struct ipc__sysvset *set)
 {
 	int id, rc;
 
+	rc = ipc__sysname_intend(IPC__SYSV_SEM, set->key);
+	if (rc < 0 && rc != -EEXIST)
+		return rc;
 	id = semget(set->key, set->count, IPC_CREAT | IPC_EXCL | 0600);
 	if (id == -1)
-		return errno == EEXIST ? -EEXIST : ipc__sysvset_fail("semget");
-	rc = set_own(id, set->address);
-	if (rc == 0)
-		rc = set_begin(id, set->value);
-	if (rc < 0)
-		semctl(id, 0, IPC_RMID);
+		rc = errno == EEXIST ? -EEXIST : ipc__sysvset_fail("semget");
+	else {
+		rc = set_own(id, set->address);
+		if (rc == 0)
+			rc = set_begin(id, set->value);
+		if (rc < 0)
+			semctl(id, 0, IPC_RMID);
+	}
+	ipc__sysname_intended(IPC__SYSV_SEM, set->key);
 	return rc < 0 ? rc : id;
 }
 
@@ -205,19 +232,30 @@ set_find_named(const struct ipc__sysvset *set)
 }
 
 static int
-set_find_key(const struct ipc__sysvset *set, int flags)
+set_of_key(const struct ipc__sysvset *set)
 {
-	int id = semget(set->key, 0, 0), rc = 0;
+	int id = semget(set->key, 0, 0);
 
 	if (id == -1)
 		return errno == ENOENT ? -ENOENT : ipc__sysvset_fail("semget");
-	if (flags & IPC_CREATE && set_half_made(id)) {
+	return id;
+}
+
+static int
+set_find_key(const struct ipc__sysvset *set, int flags)
+{
+	int id = set_of_key(set), rc = 0;
+
+	if (id < 0 || !set_half_made(id))
+		return id;
+	if (flags & IPC_CREATE) {
 		rc = set_own(id, set->address);
 		if (rc == 0)
 			rc = set_begin(id, set->value);
 		if (rc == 0 && flags & IPC_EXCLUSIVE)
 			return -ESTALE;	/* ours now */
-	}
+	} else if (ipc__sysname_begun(IPC__SYSV_SEM, set->key))
+		return -ENOENT;		/* its maker was killed */
 	return rc < 0 ? rc : id;
 }
 
@@ -245,29 +283,42 @@ set_get(const struct ipc__sysvset *set, int flags)
 	return id;
 }
 
+/* The name that the lock is of. */
+static const char *
+set_name(const struct ipc__sysvset *set, char key[IPC__SYSNAME_KEY_MAX])
+{
+	if (set->key == 0)
+		return set->name;
+	ipc__sysname_of_key(set->key, key);
+	return key;
+}
 
 int
 ipc__sysvset_open(const struct ipc__sysvset *set, int flags)
 {
+	char key[IPC__SYSNAME_KEY_MAX];
+	const char *name = set_name(set, key);
 	int lock, id;
 
-	lock = ipc__sysname_lock(IPC__SYSV_SEM, set->name);
+	lock = ipc__sysname_lock(IPC__SYSV_SEM, name);
 	if (lock < 0)
 		return lock;
 	id = set_get(set, flags);
-	ipc__sysname_unlock(lock, IPC__SYSV_SEM, set->name);
+	ipc__sysname_unlock(lock, IPC__SYSV_SEM, name);
 	return id;
 }
 
 int
 ipc__sysvset_unlink(const struct ipc__sysvset *set)
 {
+	char key[IPC__SYSNAME_KEY_MAX];
+	const char *name = set_name(set, key);
 	int id, lock, rc;
 
-	lock = ipc__sysname_lock(IPC__SYSV_SEM, set->name);
+	lock = ipc__sysname_lock(IPC__SYSV_SEM, name);
 	if (lock < 0)
 		return lock;
-	rc = id = set->key != 0 ? set_find_key(set, 0) : set_find_named(set);
+	rc = id = set->key != 0 ? set_of_key(set) : set_find_named(set);
 	if (rc == -ENOENT)
 		rc = ipc__fail(ENOENT, "there is no such semaphore");
 	if (rc >= 0)
@@ -275,6 +326,6 @@ ipc__sysvset_unlink(const struct ipc__sysvset *set)
 		    ipc__sysvset_fail("semctl(IPC_RMID)") : 0;
 	if (rc == 0 && set->key == 0)
 		(void)ipc__sysname_forget(IPC__SYSV_SEM, set->name, id);
-	ipc__sysname_unlock(lock, IPC__SYSV_SEM, set->name);
+	ipc__sysname_unlock(lock, IPC__SYSV_SEM, name);
 	return rc;
 }

@@ -263,6 +263,20 @@ says 'says what to install' 'libcheck is missing.*make setup.*package check'
 try 'libbsd is missing' no run O=obj-none PKG_CONFIG=false
 says 'says what to install' 'libbsd.*missing.*make setup'
 
+# The adapter, with a pkg-config that knows no protobuf-c.
+mkdir -p "$top/adapters/protobuf-c/include/ipc"
+echo '#include <protobuf-c/protobuf-c.h>' >"$top/adapters/protobuf-c/one.c"
+echo >"$top/adapters/protobuf-c/include/ipc/protobuf-c.h"
+echo >"$top/adapters/protobuf-c/libipc-protobuf-c.map"
+try 'builds without protobuf-c' yes run PKG_CONFIG=false O=obj-without \
+    BSD_CFLAGS="$(pkg-config --cflags libbsd-overlay)" \
+    BSD_LIBS="$(pkg-config --libs libbsd-overlay)" \
+    install DESTDIR="$tmp/without" prefix=/usr
+try 'has the library' yes test -e "$tmp/without/usr/lib/libipc.so"
+try 'leaves the adapter out' no \
+    sh -c "find '$top/obj-without' '$tmp/without' ! -type d | grep protobuf-c"
+rm -r "$top/adapters" "$top/obj-without" "$tmp/without"
+
 mkdir "$tmp/elsewhere"
 try 'builds elsewhere' yes "$MAKE" -C "$tmp/elsewhere" \
     -f "$top/Makefile" CC="$CC" -j2 check-tiny

@@ -8,7 +8,8 @@
 # In a page, a comment stands before the display (.Bd -literal to .Ed):
 #
 #	.\" EXAMPLE examples/NAME.c	the text is that file, from its first
-#					#include to its end
+#					#include (of a .proto file, syntax)
+#					to its end
 #	.\" COMPILE			a whole program, which compiles
 #	.\" FRAGMENT			the body of a function, which compiles
 #					with the names declared in `before'
@@ -172,7 +173,7 @@ for page in man/*.[137]; do
 			fail "$page:$line: $argument"
 			;;
 		EXAMPLE)
-			sed -n '/^#include/,$p' "$argument" >"$tmp/example" ||
+			sed -nE '/^(#include|syntax)/,$p' "$argument" >"$tmp/example" ||
 			    fail "$page:$line: no $argument"
 			diff -u "$tmp/example" "$file" >"$tmp/diff" || {
 				fail "$page:$line: is not $argument (-)"

@@ -4,11 +4,14 @@
 # Every public header compiles alone, as strict C11 and C++17, and together
 # with the System V headers, which own names that begin with IPC_ as well:
 #
-#	CC=cc CXX=c++ check-headers.sh INCLUDEDIR
+#	CC=cc CXX=c++ check-headers.sh INCLUDEDIR...
 
 set -u
 
-include=$1
+includes=
+for dir; do
+	includes="$includes -I$dir"
+done
 sysv='<sys/ipc.h> <sys/msg.h> <sys/sem.h> <sys/shm.h>'
 failed=0 count=0
 
@@ -16,7 +19,7 @@ failed=0 count=0
 try()
 {
 	what="$5"
-	command="$1 -x $2 -std=$3 $4 -pedantic -Wall -Wextra -Werror -I$include"
+	command="$1 -x $2 -std=$3 $4 -pedantic -Wall -Wextra -Werror$includes"
 	shift 4
 	count=$((count + 1))
 	# shellcheck disable=SC2086 # a compiler may be several words
@@ -31,7 +34,8 @@ command -v "${CXX%% *}" >/dev/null || {
 	echo "no C++ compiler ($CXX): run \`make setup', or install g++" >&2
 	exit 1
 }
-for path in "$include"/ipc/*.h; do
+list=$(for dir; do ls "$dir"/ipc/*.h; done)
+for path in $list; do
 	header="<ipc/${path##*/}>"
 	for define in -D_GNU_SOURCE -D_XOPEN_SOURCE=700; do
 		# shellcheck disable=SC2086 # $sysv is several headers

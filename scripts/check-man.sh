@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
 #
-# The manual pages are clean to mandoc, and every function that the library
-# exports is in the NAME section of exactly one page of section 3:
+# The manual pages are clean to mandoc, and every function that the libraries
+# export is in the NAME section of exactly one page of section 3:
 #
-#	check-man.sh MAP PAGE...
+#	check-man.sh "MAP..." PAGE...
 
 set -eu
 
-map=$1
+maps=$1
 shift
 scripts=$(dirname "$0")
 tmp=$(mktemp -d)
@@ -35,7 +35,8 @@ for page; do
 done
 touch "$tmp/pages"
 awk '{ print $2 }' "$tmp/pages" | sort >"$tmp/names"
-sh "$scripts/map-names.sh" "$map" | sed 's/@@.*//' | sort >"$tmp/exported"
+# shellcheck disable=SC2086 # a list
+sh "$scripts/map-names.sh" $maps | sed 's/@@.*//' | sort >"$tmp/exported"
 
 for name in $(comm -13 "$tmp/names" "$tmp/exported"); do
 	echo "no page of section 3 has $name in its NAME section" >&2
@@ -49,7 +50,7 @@ for name in $(uniq -d "$tmp/names"); do
 done
 for name in $(comm -23 "$tmp/names" "$tmp/exported" | uniq); do
 	grep -q "/$name\\.3 $name\$" "$tmp/pages" || {
-		echo "a page names $name, which the library does not export" >&2
+		echo "a page names $name, which no library exports" >&2
 		rc=1
 	}
 done

@@ -5,7 +5,8 @@
 #
 #	check-sum.sh RESULTS NAME...
 #
-# A check without a result has failed.  Exit status 1 if anything has.
+# A check without a result has failed.  Exit status 1 if anything has.  What
+# failed is told again at the end, where it is looked for.
 
 results=$1
 shift
@@ -15,6 +16,11 @@ for name; do
 	test ! -f "$results/$name.result" || read -r p f <"$results/$name.result"
 	passed=$((passed + p))
 	failed=$((failed + f))
+	test "$f" -eq 0 || {
+		echo "failed: $name"
+		grep -E ':[EF]:|rror|left' "$results/$name.log" 2>/dev/null |
+		    head -n 20
+	}
 done
 echo "$passed passed, $failed failed"
 test "$failed" -eq 0

@@ -90,6 +90,27 @@ flags="--define-variable=prefix=$dest$prefix
 	"$tmp/user" || fail "it fails, linked statically"
 }
 test "$("$PKG_CONFIG" --modversion libipc)" = "${name##*-}"
+
+if "$PKG_CONFIG" --exists libprotobuf-c && command -v protoc-c >/dev/null; then
+	say "a service of a .proto file is called"
+	from=$tmp/$name/examples
+	protoc-c --proto_path="$from" --c_out="$tmp" "$from/protobuf.proto"
+	for end in server client; do
+		# shellcheck disable=SC2046,SC2086 # lists of flags
+		$CC -std=gnu11 -I"$tmp" -o "$tmp/$end" \
+		    "$from/protobuf_$end.c" "$tmp/protobuf.pb-c.c" \
+		    $("$PKG_CONFIG" $flags --cflags --libs libipc-protobuf-c)
+	done
+	LD_LIBRARY_PATH="$dest$prefix/lib" "$tmp/server" "unix:$tmp/books" &
+	server=$!
+	LD_LIBRARY_PATH="$dest$prefix/lib" "$tmp/client" \
+	    "unix:$tmp/books?reconnect=1" Stevens | grep 1990 || {
+		kill $server
+		fail "it is not answered"
+	}
+	kill $server
+	wait $server || :
+fi
 LD_LIBRARY_PATH="$dest$prefix/lib" "$dest$prefix/bin/ipc" mechanisms >/dev/null
 
 say "uninstalls"

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
 #
-# Prints what a symbol map exports, one NAME@@NODE a line:
+# Prints what symbol maps export, one NAME@@NODE a line:
 #
-#	map-names.sh MAP
+#	map-names.sh MAP...
 
 exec awk '
 	{ gsub(/\/\*.*\*\//, "") }
@@ -13,4 +13,4 @@ exec awk '
 	/local:/ { global = 0 }
 	/global:/ { global = 1; next }
 	global && /;/ { sub(/;.*/, ""); gsub(/[ \t]/, "")
-		print $0 "@@" node }' "$1"
+		print $0 "@@" node }' "$@"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 #
 # Writes the programs of examples/ into the manual pages that quote them, from
-# the first #include to the end; check-docs.sh holds the pages to it.
+# the first #include (or syntax, in a .proto file) to the end; check-docs.sh
+# holds the pages to it.
 #
 #	quote-examples.sh [SOURCE]
 #
@@ -20,7 +21,7 @@ for page in man/*.[137]; do
 	function quote(file,    line, on, n)
 	{
 		while ((n = (getline line <file)) > 0) {
-			if (line ~ /^#include/)
+			if (line ~ /^(#include|syntax)/)
 				on = 1
 			gsub(/\\/, "\\e", line)
 			if (line ~ /^[.\047]/)

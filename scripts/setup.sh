@@ -81,6 +81,10 @@ look()
 	need libbsd-dev 'libbsd with libbsd-overlay.pc' library libbsd-overlay
 	need check 'check, the unit test library' library check
 	need libevent-dev 'libevent 2 (only for an example)' library libevent
+	need libprotobuf-c-dev 'protobuf-c (only for libipc-protobuf-c)' \
+	    library libprotobuf-c
+	need protobuf-c-compiler 'protoc-c (only for libipc-protobuf-c)' \
+	    has "${PROTOC_C:-protoc-c}"
 	need mandoc 'mandoc (only for tests)' has mandoc
 	need redis-server 'redis-server (only for a test)' has redis-server
 	need redis-tools 'redis-benchmark (only for a test)' has redis-benchmark

@@ -270,6 +270,17 @@ START_TEST(many_threads_fail_at_once)
 }
 END_TEST
 
+START_TEST(other_libraries_report_their_errors_here_too)
+{
+	ck_assert_int_eq(ipc_error_set(ENOENT, "no cheese"), -ENOENT);
+	ck_assert_str_eq(ipc_errmsg(), "no cheese");
+	ck_assert_int_eq(ipc_error_set(-EPIPE, NULL), -EPIPE);
+	ck_assert_str_eq(ipc_errmsg(), ipc_strerror(EPIPE));
+	ck_assert_int_eq(ipc_error_set(EIO, "100 %s \033[1m"), -EIO);
+	ck_assert_str_eq(ipc_errmsg(), "100 %s ?[1m");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -292,6 +303,7 @@ main(void)
 	tcase_add_test(tc, control_characters_do_not_reach_a_terminal);
 	tcase_add_test(tc, a_text_may_be_made_of_the_last_one);
 	tcase_add_test(tc, many_threads_fail_at_once);
+	tcase_add_test(tc, other_libraries_report_their_errors_here_too);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

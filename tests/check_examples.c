@@ -116,6 +116,33 @@ START_TEST(a_server_answers_many_clients_at_once)
 }
 END_TEST
 
+static const char *const called[] = { "unix", "memfd", "fifo" };
+#define CALLED	((int)(sizeof called / sizeof called[0]))
+
+START_TEST(rpc_client_calls_rpc_server)
+{
+	struct program server, client;
+	char command[256];
+
+	snprintf(command, sizeof command, "exec $examples/rpc_server "
+	    "%s:$dir/s tcp://127.0.0.1:0", called[_i]);
+	program_start(&server, NULL, command);
+	await_file(in_dir("s"));
+	snprintf(command, sizeof command, "$examples/rpc_client %s:$dir/s",
+	    called[_i]);
+	program_run(&client, 0, NULL, command);
+	ck_assert_ptr_nonnull(strstr(client.text, "2 + 3 = 5\n"));
+	ck_assert_ptr_nonnull(strstr(client.text, "first: well rested\n"));
+	ck_assert_ptr_nonnull(strstr(client.text, "second: well rested\n"));
+	ck_assert_ptr_nonnull(strstr(client.text, "\n1\n2\n3\n"));
+	ck_assert_ptr_nonnull(strstr(client.errors, "no such method: dream"));
+	program_free(&client);
+	kill(server.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&server), 128 + SIGKILL);
+	program_free(&server);
+}
+END_TEST
+
 START_TEST(pipeline_is_that_of_the_shell)
 {
 	struct program p;
@@ -255,6 +282,120 @@ START_TEST(job_queue_gives_each_job_to_one_worker)
 }
 END_TEST
 
+/* How a shell counts words. */
+#define SHELL_COUNT "tr -cs A-Za-z '\\n' <$dir/text | tr A-Z a-z | " \
+	"grep . | LC_ALL=C sort | uniq -c"
+
+/* A real text that every source tree has, and more of it than one part. */
+START_TEST(wordcount_counts_as_the_shell_does)
+{
+	struct program p;
+
+	program_run(&p, 0, NULL, "cat $SRCDIR/lib/*.c $SRCDIR/lib/*/*.c "
+	    "$SRCDIR/man/* >$dir/text && " SHELL_COUNT " >$dir/want "
+	    "&& for n in 1 3; do $examples/wordcount $dir/text $n >$dir/got && "
+	    "cmp $dir/want $dir/got || exit 1; done; "
+	    "echo 'a b A' >$dir/text; $examples/wordcount $dir/text; "
+	    ": >$dir/text; $examples/wordcount $dir/text");
+	assert_text(&p, "      2 a\n      1 b\n");
+	program_free(&p);
+}
+END_TEST
+
+static const char *const threads[] = {
+	"inproc:", "memfd:", "unix:", "pipe:", "sysvmq:", "local:"
+};
+#define THREADS	((int)(sizeof threads / sizeof threads[0]))
+
+START_TEST(threads_are_processes_by_another_address)
+{
+	struct program p;
+	char command[64];
+
+	snprintf(command, sizeof command, "$examples/threads %s 100",
+	    threads[_i]);
+	program_run(&p, 0, NULL, command);
+	assert_text(&p, "9592 primes below 100000\n");
+	program_free(&p);
+}
+END_TEST
+
+/* One client for each way in; each hears of the others, whatever they use. */
+START_TEST(chat_is_one_for_all_ways_in)
+{
+	struct program daemon, clients;
+
+	program_start(&daemon, NULL, "exec $examples/chat_daemon unix:$dir/u "
+	    "tcp://127.0.0.1:0 'sysvmq:x?at='$dir/q >$dir/addresses");
+	await_file(in_dir("addresses"));
+	program_run(&clients, 0, NULL, "cd $dir && mkfifo a b c; "
+	    "await() { until grep -q \"$1\" $2; do sleep .01; done; }; "
+	    "await q addresses; i=1; for n in a b c; do "
+	    "$examples/chat_client \"$(sed -n ${i}p addresses)\" $n "
+	    "<$n >$n.out & i=$((i + 1)); done; exec 3>a 4>b 5>c; "
+	    "for n in a b c; do await '3 are' $n.out; done; "
+	    "echo hello >&3; await 'a: hello' b.out; await 'a: hello' c.out; "
+	    "echo hi >&5; await 'c: hi' a.out; await 'c: hi' b.out; "
+	    "exec 3>&-; await '2 are' b.out; await '2 are' c.out; "
+	    "exec 4>&- 5>&-; wait; cat a.out; tail -n 4 b.out");
+	ck_assert_msg(strstr(clients.text, "* 3 are here\nc: hi\n") != NULL &&
+	    strstr(clients.text, "* 3 are here\na: hello\nc: hi\n"
+	    "* 2 are here\n") != NULL, "it printed '%s'", clients.text);
+	program_free(&clients);
+	kill(daemon.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&daemon), 128 + SIGKILL);
+	program_free(&daemon);
+}
+END_TEST
+
+START_TEST(a_crashed_tab_leaves_the_browser_alive)
+{
+	struct program p;
+
+	program_run(&p, 0, NULL, "$examples/browser | sed 's/\\(crashed\\):.*/"
+	    "\\1/'");
+	assert_text(&p, "tab 0 shows '40 the news' in shade 40\n"
+	    "tab 1 has crashed\n"
+	    "tab 2 shows '200 an idea' in shade 200\n"
+	    "tab 0 shows '40 the news' in shade 40\n"
+	    "tab 2 shows '200 an idea' in shade 200\n");
+	program_free(&p);
+}
+END_TEST
+
+static const char *const catalogues[] = {
+	"unix:$dir/s", "memfd:$dir/s", "pipe:$dir/s"
+};
+#define CATALOGUES	((int)(sizeof catalogues / sizeof catalogues[0]))
+
+START_TEST(protobuf_server_answers_protobuf_client)
+{
+	struct program server, client;
+	char command[128];
+
+	if (!built("protobuf_server"))
+		return;
+	snprintf(command, sizeof command, "exec $examples/protobuf_server %s",
+	    catalogues[_i]);
+	program_start(&server, NULL, command);
+	await_file(in_dir("s"));
+	snprintf(command, sizeof command,
+	    "$examples/protobuf_client %s Kernighan", catalogues[_i]);
+	program_run(&client, 0, NULL, command);
+	assert_text(&client, "1978 The C Programming Language\n"
+	    "1984 The UNIX Programming Environment\n");
+	program_free(&client);
+	snprintf(command, sizeof command,
+	    "$examples/protobuf_client %s Nobody", catalogues[_i]);
+	program_run(&client, 1, NULL, command);
+	ck_assert_ptr_nonnull(strstr(client.errors, "nothing by this author"));
+	program_free(&client);
+	kill(server.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&server), 128 + SIGKILL);
+	program_free(&server);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -266,11 +407,19 @@ main(void)
 	    SERVERS);
 	tcase_add_loop_test(tc, walkie_talkie_takes_turns, 0, WALKIES);
 	tcase_add_test(tc, fifo_reader_prints_what_fifo_writers_send);
+	tcase_add_loop_test(tc, rpc_client_calls_rpc_server, 0, CALLED);
 	tcase_add_test(tc, pipeline_is_that_of_the_shell);
 	tcase_add_test(tc, joined_halves_are_one_channel);
 	tcase_add_loop_test(tc, frame_grabber_sees_every_frame, 0, GRABBERS);
 	tcase_add_test(tc, latest_values_are_always_the_newest);
 	tcase_add_loop_test(tc, job_queue_gives_each_job_to_one_worker, 0,
 	    QUEUES);
+	tcase_add_test(tc, wordcount_counts_as_the_shell_does);
+	tcase_add_loop_test(tc, threads_are_processes_by_another_address, 0,
+	    THREADS);
+	tcase_add_test(tc, chat_is_one_for_all_ways_in);
+	tcase_add_test(tc, a_crashed_tab_leaves_the_browser_alive);
+	tcase_add_loop_test(tc, protobuf_server_answers_protobuf_client, 0,
+	    CATALOGUES);
 	return program_run_all(s);
 }

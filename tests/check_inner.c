@@ -10,6 +10,8 @@
 
 #define SOON	5000
 #define MAKERS	8
+#define SIZE	(64 * 1024)	/* of the region */
+#define RWLOCK	8192		/* where one is in it */
 
 static struct ipc_region *region;
 
@@ -24,7 +26,7 @@ static void
 setup(void)
 {
 	names_setup();
-	fine(ipc_region_open(&region, "memfd:?size=8192", IPC_CREATE));
+	fine(ipc_region_open(&region, "memfd:?size=64K", IPC_CREATE));
 	srandom((unsigned)getpid());
 }
 
@@ -101,11 +103,11 @@ START_TEST(places_are_checked)
 	    "something else");
 	fails_with(EINVAL, ipc_mutex_init_in(&m, region, 8, IPC_CREATE),
 	    "multiple of 64");
-	fails_with(EINVAL, ipc_mutex_init_in(&m, region, 8192 - 64,
+	fails_with(EINVAL, ipc_mutex_init_in(&m, region, SIZE - 64,
 	    IPC_CREATE), "128 bytes");
 	fails_with(EINVAL, ipc_mutex_init_in(&m, NULL, 0, IPC_CREATE),
 	    "region");
-	fine(ipc_mutex_init_in(&m, region, 8192 - 128, IPC_CREATE));
+	fine(ipc_mutex_init_in(&m, region, SIZE - 128, IPC_CREATE));
 	fine(ipc_mutex_close(m));
 	memset((char *)ipc_region_data(region) + 1024, 0xfc, 64);
 	fails_with(EPROTOTYPE, ipc_mutex_init_in(&m, region, 1024,
@@ -161,6 +163,7 @@ kill_soon(pid_t pid, long most_us)
 static void
 make_one(void)
 {
+	struct ipc_rwlock *l = NULL;
 	struct ipc_mutex *m = NULL;
 	struct ipc_sem *s = NULL;
 	unsigned value = 0;
@@ -175,6 +178,11 @@ make_one(void)
 	rc = ipc_mutex_lock(m, SOON);
 	must(rc == 0 || rc == -EOWNERDEAD);
 	must(ipc_mutex_unlock(m) == 0);
+	must(ipc_rwlock_init_in(&l, region, RWLOCK, IPC_CREATE) == 0);
+	must(ipc_rwlock_rdlock(l, SOON) != -ETIMEDOUT);
+	must(ipc_rwlock_unlock(l) == 0);
+	must(ipc_rwlock_wrlock(l, SOON) != -ETIMEDOUT);
+	must(ipc_rwlock_unlock(l) == 0);
 	_exit(0);
 }
 
@@ -184,7 +192,7 @@ START_TEST(makers_who_race_and_die_make_one)
 	pid_t pids[MAKERS];
 
 	for (int i = 0; i < rounds; i++) {
-		memset(ipc_region_data(region), 0, 8192);
+		memset(ipc_region_data(region), 0, RWLOCK + IPC_RWLOCK_SPACE);
 		for (int p = 0; p < MAKERS; p++)
 			if ((pids[p] = fork()) == 0)
 				make_one();
@@ -268,6 +276,28 @@ open_both(int flags)
 	fine(ipc_cond_init_in(&cond, region, 128, flags));
 }
 
+/* With any kind of mutex; the first is that of open_both(). */
+static const char *const mutexes[] = {
+	"", "mutex:c", "mutex:c?pi=1", "sysvmutex:c", "filelock:%s/c"
+};
+#define MUTEXES	5
+
+static void
+open_with(int i)
+{
+	char address[128];
+
+	open_both(IPC_CREATE);
+	if (i == 0)
+		return;
+	fine(ipc_mutex_close(mutex));
+	snprintf(address, sizeof address, mutexes[i], top);
+	fine(ipc_mutex_open(&mutex, address, IPC_CREATE));
+	/* Whoever has it open keeps it, but for System V's. */
+	if (strncmp(address, "sysv", 4) != 0)
+		fine(ipc_mutex_unlink(address));
+}
+
 static void
 close_both(void)
 {
@@ -301,7 +331,7 @@ START_TEST(what_is_signalled_is_taken)
 {
 	pid_t pids[3];
 
-	open_both(IPC_CREATE);
+	open_with(_i);
 	for (int p = 0; p < 3; p++)
 		pids[p] = start(take_items, NULL);
 	for (int i = 0; i < 300; i++) {
@@ -323,6 +353,8 @@ START_TEST(what_is_signalled_is_taken)
 		ck_assert_int_eq(wait_for(pids[p]), 0);
 	ck_assert_int_eq(stage()->turns, 300);
 	close_both();
+	if (strncmp(mutexes[_i], "sysv", 4) == 0)
+		fine(ipc_mutex_unlink(mutexes[_i]));
 }
 END_TEST
 
@@ -330,7 +362,7 @@ START_TEST(a_wait_ends_in_time_and_has_the_mutex)
 {
 	double began = seconds();
 
-	open_both(IPC_CREATE);
+	open_with(_i);
 	ck_assert_int_eq(ipc_cond_wait(cond, mutex, 10), -EPERM);
 	fine(ipc_mutex_lock(mutex, -1));
 	ck_assert_int_eq(ipc_cond_wait(cond, mutex, 50), -ETIMEDOUT);
@@ -340,6 +372,8 @@ START_TEST(a_wait_ends_in_time_and_has_the_mutex)
 	fine(ipc_mutex_unlock(mutex));
 	fine(ipc_cond_signal(cond));
 	close_both();
+	if (strncmp(mutexes[_i], "sysv", 4) == 0)
+		fine(ipc_mutex_unlink(mutexes[_i]));
 }
 END_TEST
 
@@ -412,8 +446,9 @@ main(void)
 	tcase_add_test(tc, a_mutex_in_a_region_has_its_flags);
 	tcase_add_test(tc, makers_who_race_and_die_make_one);
 	tcase_add_test(tc, what_a_killed_owner_left_is_whole_or_is_told);
-	tcase_add_test(tc, what_is_signalled_is_taken);
-	tcase_add_test(tc, a_wait_ends_in_time_and_has_the_mutex);
+	tcase_add_loop_test(tc, what_is_signalled_is_taken, 0, MUTEXES);
+	tcase_add_loop_test(tc, a_wait_ends_in_time_and_has_the_mutex, 0,
+	    MUTEXES);
 	tcase_add_test(tc, deaths_of_waiters_and_signallers_stop_nobody);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);

@@ -422,86 +422,6 @@ START_TEST(threads_of_one_handle_exclude_each_other)
 }
 END_TEST
 
-/*
- * One kind
- */
-
-START_TEST(who_opens_a_mutex_must_agree_what_it_is)
-{
-	struct ipc_mutex *m = make(0, "recursive=1"), *b = NULL;
-
-	fails_with(EINVAL, ipc_mutex_open(&b, "mutex:m?recursive=0", 0),
-	    "made with recursive=1");
-	fails_with(EINVAL, ipc_mutex_open(&b, "mutex:m?pi=1", 0),
-	    "made with pi=0");
-	fine(ipc_mutex_open(&b, "mutex:m?recursive=1&pi=0", 0));
-	fine(ipc_mutex_close(b));
-	done(0, m);
-}
-END_TEST
-
-START_TEST(a_file_that_was_there_is_not_written_to)
-{
-	struct ipc_mutex *m = NULL;
-	char text[200], line[32] = "";
-	pid_t pid;
-	FILE *f;
-
-	f = fopen(in_top("data"), "w");
-	ck_assert_ptr_nonnull(f);
-	fputs("precious data", f);
-	fclose(f);
-	snprintf(address, sizeof address, "filelock:%s", in_top("data"));
-	snprintf(text, sizeof text, "%s", address);
-	fine(ipc_mutex_open(&m, text, IPC_CREATE));
-	pid = start(lock_and_stay, NULL);
-	ck_assert_int_eq(ipc_mutex_lock(m, 0), -EAGAIN);
-	kill_and_wait(pid);
-	/* Nobody can tell. */
-	fine(ipc_mutex_lock(m, SOON));
-	fine(ipc_mutex_unlock(m));
-	f = fopen(in_top("data"), "r");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_ptr_nonnull(fgets(line, sizeof line, f));
-	ck_assert_str_eq(line, "precious data");
-	fclose(f);
-	fine(ipc_mutex_close(m));
-}
-END_TEST
-
-START_TEST(a_file_lock_is_one_that_others_see)
-{
-	struct ipc_mutex *m = make(3, "");
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd = open(address + 9, O_RDWR | O_CLOEXEC);
-
-	ck_assert_int_ne(fd, -1);
-	fine(ipc_mutex_lock(m, -1));
-	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &lock), -1);
-	fine(ipc_mutex_unlock(m));
-	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &lock), 0);
-	ck_assert_int_eq(ipc_mutex_lock(m, 5), -ETIMEDOUT);
-	close(fd);
-	done(3, m);
-}
-END_TEST
-
-START_TEST(wrong_addresses_are_explained)
-{
-	struct ipc_mutex *m = NULL;
-
-	fails_with(EPROTOTYPE, ipc_mutex_open(&m, "sem:x", IPC_CREATE),
-	    "no mutex");
-	fails_with(EINVAL, ipc_mutex_open(&m, "filelock:/x?pi=1", 0),
-	    "takes mode, uid, gid, recursive");
-	fails_with(EINVAL, ipc_mutex_open(&m, "mutex:x?undo=1", 0), "undo");
-	fails_with(EPROTOTYPE, ipc_mutex_open(&m, "filelock:/dev/null", 0),
-	    "plain file");
-	fails_with(EINVAL, ipc_mutex_lock(NULL, 0), "no mutex");
-	fails_with(EINVAL, ipc_mutex_open(NULL, "mutex:x", 0), "NULL");
-}
-END_TEST
-
 int
 main(void)
 {
@@ -534,15 +454,6 @@ main(void)
 	tcase_add_loop_test(tc, threads_of_one_handle_exclude_each_other, 0,
 	    KINDS);
 	suite_add_tcase(suite, tc);
-
-	tc = tcase_create("one kind");
-	tcase_add_checked_fixture(tc, names_setup, names_teardown);
-	tcase_add_test(tc, who_opens_a_mutex_must_agree_what_it_is);
-	tcase_add_test(tc, a_file_that_was_there_is_not_written_to);
-	tcase_add_test(tc, a_file_lock_is_one_that_others_see);
-	tcase_add_test(tc, wrong_addresses_are_explained);
-	suite_add_tcase(suite, tc);
-
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -70,7 +70,7 @@ START_TEST(a_key_is_shared_with_plain_system_v)
 	ck_assert_int_eq(semop(id, &take, 1), 0);
 	ck_assert_int_eq(ipc_sem_wait(s, 0), -EAGAIN);
 	ck_assert_int_eq(semctl(id, 0, IPC_RMID), 0);
-	ck_assert_int_eq(ipc_sem_wait(s, 0), -EINVAL);
+	ck_assert_int_eq(ipc_sem_wait(s, 0), -EIDRM);
 	fine(ipc_sem_close(s));
 }
 END_TEST

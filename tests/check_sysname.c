@@ -56,7 +56,7 @@ static int
 sweep(void)
 {
 	struct ipc__sysname_sweeper by = { of_key, gone, unused, take_away,
-	    tell, told };
+	    tell, told, NULL };
 
 	told[0] = '\0';
 	removed = 0;

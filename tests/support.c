@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -57,14 +58,33 @@ where(void)
 	return text;
 }
 
+static long
+percent(void)
+{
+	const char *text = getenv("IPC_TEST_ROUNDS");
+	long p = text ? strtol(text, NULL, 10) : 100;
+
+	return p > 0 ? p : 100;
+}
+
 int
 rounds(int n)
 {
-	const char *percent = getenv("IPC_TEST_ROUNDS");
-	long p = percent ? strtol(percent, NULL, 10) : 100;
-	long long result = (long long)n * (p > 0 ? p : 100) / 100;
+	long long result = (long long)n * percent() / 100;
 
 	return result > 0 ? (int)result : 1;
+}
+
+int
+rounds_up_to(int brief, int full)
+{
+	const long all = 10000;
+	long p = percent();
+
+	if (p <= 100)
+		return rounds(brief);
+	return brief + (int)((long long)(full - brief) * (p - 100) /
+	    (all - 100));
 }
 
 void
@@ -236,6 +256,19 @@ tcase_open(const char *name, int seconds)
 	return tc;
 }
 
+/*
+ * What POSIX queues may take is counted over all processes of a user, so that
+ * test programs side by side would meet each other's limit: it is raised where
+ * that is allowed.
+ */
+static void
+room_for_queues(void)
+{
+	const struct rlimit much = { 64 * MIB, 64 * MIB };
+
+	(void)setrlimit(RLIMIT_MSGQUEUE, &much);
+}
+
 void
 suite_open(const char *name)
 {
@@ -244,6 +277,7 @@ suite_open(const char *name)
 	size_t size = LINES_MAX * sizeof *ran;
 
 	signal(SIGPIPE, SIG_DFL);
+	room_for_queues();
 	snprintf(directory, sizeof directory, "%s/ipc-XXXXXX",
 	    tmp != NULL && strlen(tmp) < 40 ? tmp : "/tmp");
 	if (mkdtemp(directory) == NULL)

@@ -88,6 +88,8 @@ void	begin(int i);
 const char *where(void);
 /* How often something is repeated: n, times IPC_TEST_ROUNDS percent. */
 int	rounds(int n);
+/* The same from so often up to so often, which is at 10000 percent. */
+int	rounds_up_to(int brief, int full);
 /* Says why a test could not be run on this machine. */
 void	skip_loudly(const char *why);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * ipc lock: a program under a mutex.
+ * ipc lock: a program under a mutex or a reader-writer lock.
  */
 #include <sys/wait.h>
 
@@ -41,27 +41,62 @@ run_program(char *argv[])
 	return status;
 }
 
+/* What can be locked in two ways is a reader-writer lock here: who waits to
+ * write is then not kept waiting by those who read. */
+struct lock {
+	struct ipc_mutex *mutex;
+	struct ipc_rwlock *rw;
+	bool		 shared;
+};
+
 static int
-locked(struct ipc_mutex *m, int timeout, char *argv[])
+lock_open(struct lock *l, const char *address)
 {
-	int rc = ipc_mutex_lock(m, timeout), status;
+	if (l->shared || ipc_sync_caps(address) & IPC_SYNC_RWLOCK)
+		return ipc_rwlock_open(&l->rw, address, IPC_CREATE);
+	return ipc_mutex_open(&l->mutex, address, IPC_CREATE);
+}
+
+static int
+lock_take(struct lock *l, int timeout)
+{
+	if (l->rw == NULL)
+		return ipc_mutex_lock(l->mutex, timeout);
+	return l->shared ? ipc_rwlock_rdlock(l->rw, timeout) :
+	    ipc_rwlock_wrlock(l->rw, timeout);
+}
+
+static int
+lock_give(struct lock *l)
+{
+	return l->rw != NULL ? ipc_rwlock_unlock(l->rw) :
+	    ipc_mutex_unlock(l->mutex);
+}
+
+static int
+locked(struct lock *l, int timeout, char *argv[])
+{
+	int rc = lock_take(l, timeout), status;
 
 	if (rc < 0 && rc != -EOWNERDEAD)
 		return failed();
 	if (rc == -EOWNERDEAD)
 		warnx("%s", ipc_errmsg());
 	status = run_program(argv);
-	return ipc_mutex_unlock(m) < 0 ? failed() : status;
+	return lock_give(l) < 0 ? failed() : status;
 }
 
 static int
 run(const struct command *cmd, int argc, char *argv[])
 {
-	struct ipc_mutex *m;
+	struct lock l = { .shared = false };
 	int c, status, timeout = -1;
 
-	while ((c = next_option(cmd, argc, argv, "+t:")) != -1)
+	while ((c = next_option(cmd, argc, argv, "+st:")) != -1)
 		switch (c) {
+		case 's':
+			l.shared = true;
+			break;
 		case 't':
 			timeout = (int)number("timeout", optarg, 0, INT_MAX);
 			break;
@@ -77,22 +112,24 @@ run(const struct command *cmd, int argc, char *argv[])
 	}
 	if (argc < 2)
 		return usage(cmd);
-	if (ipc_mutex_open(&m, argv[0], IPC_CREATE) < 0)
+	if (lock_open(&l, argv[0]) < 0)
 		return failed();
-	status = locked(m, timeout, argv + 1);
-	ipc_mutex_close(m);
+	status = locked(&l, timeout, argv + 1);
+	ipc_mutex_close(l.mutex);
+	ipc_rwlock_close(l.rw);
 	return status;
 }
 
 const struct command cmd_lock = {
 	.name = "lock",
-	.arguments = "[-t ms] address -- program [argument ...]",
-	.summary = "Runs a program while it holds a mutex",
+	.arguments = "[-s] [-t ms] address -- program [argument ...]",
+	.summary = "Runs a program while it holds a lock",
 	.help =
-	    "The address is mutex:NAME, sysvmutex:NAME or filelock:/PATH, and\n"
-	    "is made if it is missing.  If the last owner died with it, that\n"
-	    "is said and the program runs.  If the program fails, so does\n"
-	    "this command.\n\n"
-	    "  -t ms  waits no longer than so many milliseconds\n",
+	    "The address is mutex:NAME, sysvmutex:NAME, rwlock:NAME,\n"
+	    "sysvrwlock:NAME or filelock:/PATH, and is made if it is missing.\n"
+	    "If the last owner died with it, that is said and the program\n"
+	    "runs.  If the program fails, so does this command.\n\n"
+	    "  -s, --shared  lets others in who say that too (not of a mutex)\n"
+	    "  -t ms         waits no longer than so many milliseconds\n",
 	.run = run
 };

@@ -1,25 +1,40 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * ipc rm: removes opened objects, meeting points where nobody listens,
- * semaphores and mutexes.
+ * semaphores, locks and regions.
  */
 #include <err.h>
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common.h"
 
-/* What is no channel is removed by a call of its own. */
+static bool
+is_shared_memory(const char *address)
+{
+	return !strncmp(address, "posixshm:", 9) ||
+	    !strncmp(address, "shm:", 4);
+}
+
+/* What is no channel is removed by a call of its own.  Memory may be both; but
+ * a file that is no channel is anybody's, and rm(1) removes it. */
 static int
 remove_name(const char *address)
 {
 	unsigned caps = ipc_sync_caps(address);
+	int rc;
 
 	if (caps & IPC_SYNC_SEM)
 		return ipc_sem_unlink(address);
 	if (caps & IPC_SYNC_MUTEX)
 		return ipc_mutex_unlink(address);
-	return ipc_unlink(address);
+	if (caps & IPC_SYNC_RWLOCK)
+		return ipc_rwlock_unlink(address);
+	rc = ipc_unlink(address);
+	if (rc == -EPROTO && is_shared_memory(address))
+		rc = ipc_region_unlink(address);
+	return rc;
 }
 
 /* What the library says, and what can be done about it. */

@@ -31,35 +31,6 @@ send_bytes(struct ipc_channel *ch, int timeout)
 	return EXIT_OK;
 }
 
-/* Reads all, but no more than one byte above what the channel takes: then the
- * library says what was too large. */
-static int
-read_all(char **data, size_t *size, size_t most)
-{
-	size_t room = 0;
-	ssize_t n;
-
-	*data = NULL;
-	*size = 0;
-	for (;;) {
-		if (*size == room) {
-			char *more = realloc(*data, room += CHUNK);
-
-			if (!more)
-				return -1;
-			*data = more;
-		}
-		n = read(STDIN_FILENO, *data + *size, room - *size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return (int)n;
-		*size += (size_t)n;
-		if (*size > most)
-			return 0;
-	}
-}
-
 static int
 send_whole(struct ipc_channel *ch, int timeout)
 {
@@ -67,7 +38,7 @@ send_whole(struct ipc_channel *ch, int timeout)
 	size_t size;
 	char *data;
 
-	if (read_all(&data, &size, info_of(ch).max_message) < 0) {
+	if (read_input(&data, &size, info_of(ch).max_message) < 0) {
 		warn("standard input");
 		status = EXIT_FAILED;
 	} else if (ipc_send(ch, data, size, timeout) < 0)

@@ -2,6 +2,7 @@
 /*
  * What the subcommands share: options, getting a channel, output.
  */
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -42,19 +43,16 @@ int
 next_option(const struct command *cmd, int argc, char *argv[],
     const char *letters)
 {
-	static const struct option with_json[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 }
-	};
-	static const struct option plain[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 }
-	};
-	int c;
+	struct option options[4] = { { "help", no_argument, NULL, 'h' } };
+	int c, n = 1;
 
-	c = getopt_long(argc, argv, letters,
-	    strchr(letters, 'j') ? with_json : plain, NULL);
+	if (strchr(letters, 'j') != NULL)
+		options[n++] = (struct option){ "json", no_argument, NULL,
+		    'j' };
+	if (strchr(letters, 's') != NULL)
+		options[n++] = (struct option){ "shared", no_argument, NULL,
+		    's' };
+	c = getopt_long(argc, argv, letters, options, NULL);
 	if (c == 'h') {
 		print_help(cmd);
 		exit(fflush(stdout) == EOF ? EXIT_FAILED : EXIT_OK);
@@ -130,6 +128,18 @@ failed(void)
 {
 	warnx("%s", ipc_errmsg());
 	return EXIT_FAILED;
+}
+
+void
+raise_limit(struct rlimit *old)
+{
+	struct rlimit limit = { 0, 0 };
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (old)
+		*old = limit;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int
@@ -285,6 +295,33 @@ write_all(int fd, const void *data, size_t size)
 		size -= (size_t)n;
 	}
 	return 0;
+}
+
+int
+read_input(char **data, size_t *size, size_t most)
+{
+	size_t room = 0;
+	ssize_t n;
+
+	*data = NULL;
+	*size = 0;
+	for (;;) {
+		if (*size == room) {
+			char *more = realloc(*data, room += CHUNK);
+
+			if (!more)
+				return -1;
+			*data = more;
+		}
+		n = read(STDIN_FILENO, *data + *size, room - *size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return (int)n;
+		*size += (size_t)n;
+		if (*size > most)
+			return 0;
+	}
 }
 
 const char *

@@ -33,9 +33,9 @@ struct command {
 	int		(*run)(const struct command *, int argc, char *argv[]);
 };
 
-extern const struct command cmd_bridge, cmd_cat, cmd_demo, cmd_doctor, cmd_gc,
-    cmd_list, cmd_lock, cmd_mechanisms, cmd_recv, cmd_rm, cmd_sem, cmd_send,
-    cmd_spawn;
+extern const struct command cmd_bench, cmd_bridge, cmd_call, cmd_cat, cmd_demo,
+    cmd_doctor, cmd_gc, cmd_list, cmd_lock, cmd_mechanisms, cmd_recv, cmd_rm,
+    cmd_sem, cmd_send, cmd_serve, cmd_spawn;
 
 /* How a channel is got, as the options say. */
 enum how { CONNECT, LISTEN, OPEN };
@@ -99,6 +99,16 @@ int relay_stdio(struct ipc_channel *, int quiet, int gone_fd);
 /* A descriptor that is readable when one of these signals (0 at the end) came,
  * which are blocked from now on; the old mask goes to *old. */
 int catch_signals(const int *signals, void *old);
+
+/* Allows as many descriptors as there may be: a channel in an event loop has
+ * several, and the usual limit is meant for programs that have few.  The limit
+ * that was goes to *old, which may be NULL. */
+struct rlimit;
+void raise_limit(struct rlimit *old);
+
+/* All of standard input, to be freed, but no more than one byte above `most':
+ * then the library says what was too large.  -1, with errno, if it fails. */
+int read_input(char **data, size_t *size, size_t most);
 
 /* All of it, with a message where that fails. */
 int write_all(int fd, const void *data, size_t size);

@@ -16,6 +16,8 @@ static const struct command *const commands[] = {
 	&cmd_cat,
 	&cmd_bridge,
 	&cmd_spawn,
+	&cmd_call,
+	&cmd_serve,
 	&cmd_lock,
 	&cmd_sem,
 	&cmd_mechanisms,
@@ -23,7 +25,8 @@ static const struct command *const commands[] = {
 	&cmd_rm,
 	&cmd_gc,
 	&cmd_doctor,
-	&cmd_demo
+	&cmd_demo,
+	&cmd_bench
 };
 #define COMMANDS	(sizeof commands / sizeof commands[0])
 

@@ -78,6 +78,32 @@ unescape(char *to, const char *from, size_t size)
 	to[n] = '\0';
 }
 
+/* A lock is a set of semaphores whose name says what they are, and is called as
+ * the library's other commands want it. */
+static void
+name_set(struct object *o, const char *name)
+{
+	static const struct {
+		const char *prefix, *kind;
+		int semaphores;
+	} locks[] = {
+		{ "mutex:", "sysvmutex", 2 }, { "rwlock:", "sysvrwlock", 3 }
+	};
+	size_t len;
+
+	for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++) {
+		len = strlen(locks[i].prefix);
+		if (strcmp(o->kind, "sysvsem") == 0 && o->size ==
+		    locks[i].semaphores * (long long)sizeof(short) &&
+		    strncmp(name, locks[i].prefix, len) == 0) {
+			o->kind = locks[i].kind;
+			name += len;
+		}
+	}
+	free(o->name);
+	o->name = need(strdup(name));
+}
+
 /* KIND-NAME holds "libipc 1 ID PID START BOOT". */
 static struct object *
 named_object(struct list *l, const struct entry *e, const char *kind,
@@ -98,8 +124,7 @@ named_object(struct list *l, const struct entry *e, const char *kind,
 	if (o == NULL)
 		return NULL;
 	unescape(clear, name, sizeof clear);
-	free(o->name);
-	o->name = need(strdup(clear));
+	name_set(o, clear);
 	list_hold_since(o, (pid_t)pid, start, "maker");
 	return o;
 }
@@ -258,14 +283,47 @@ take_note(struct list *l, const struct entry *e)
 	list_key_of(l, o, KEY_FILE, e->st.st_dev, e->st.st_ino);
 }
 
-static const char *
-file_kind(const struct entry *e)
+/* The library's own semaphores and locks are called by their names. */
+static void
+take_file(struct list *l, const struct entry *e)
 {
-	if (strcmp(e->parent, "locks") == 0)
-		return "lock";
-	if (strncmp(e->file, "sem-", 4) == 0)
-		return "sem";
-	return strncmp(e->file, "mutex-", 6) == 0 ? "mutex" : "file";
+	static const char *const kinds[] = { "sem", "mutex", "rwlock" };
+	char clear[300];
+	struct object *o;
+	size_t len;
+
+	if (strcmp(e->parent, "locks") == 0) {
+		add(l, "lock", e);
+		return;
+	}
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		len = strlen(kinds[i]);
+		if (e->parent[0] != '\0' ||
+		    strncmp(e->file, kinds[i], len) != 0 ||
+		    e->file[len] != '-')
+			continue;
+		o = add(l, kinds[i], e);
+		unescape(clear, e->file + len + 1, sizeof clear);
+		free(o->name);
+		o->name = need(strdup(clear));
+		return;
+	}
+	add(l, "file", e);
+}
+
+/* The bell of a semaphore that is there goes without saying. */
+static bool
+is_bell(const struct entry *e)
+{
+	const char *dot = strrchr(e->file, '.');
+	char segment[300];
+	struct stat st;
+
+	if (dot == NULL || strcmp(dot, ".bell") != 0 || e->parent[0] != '\0')
+		return false;
+	snprintf(segment, sizeof segment, "%.*s", (int)(dot - e->file),
+	    e->file);
+	return fstatat(e->dir, segment, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static void
@@ -275,13 +333,13 @@ take(struct list *l, const struct entry *e)
 		if (!is_served(l, e))
 			add(l, "unix", e)->state = socket_state(e);
 	} else if (S_ISFIFO(e->st.st_mode))
-		add(l, "fifo", e);
+		add(l, "fifo", e)->minor = is_bell(e);
 	else if (!S_ISREG(e->st.st_mode))
 		return;
 	else if (strncmp(e->parent, "sysv", 4) == 0)
 		take_note(l, e);
 	else
-		add(l, file_kind(e), e);
+		take_file(l, e);
 }
 
 static void

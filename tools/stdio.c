@@ -70,7 +70,7 @@ end_sending(struct relay *r)
 }
 
 static int
-read_input(struct relay *r)
+forward_input(struct relay *r)
 {
 	ssize_t n;
 
@@ -179,7 +179,7 @@ step(struct relay *r)
 		if (item->channel && r->receiving)
 			status |= receive(r);
 		else if (!item->channel && item->fd == STDIN_FILENO)
-			status |= read_input(r);
+			status |= forward_input(r);
 		else if (!item->channel)
 			r->gone_fd = -1;
 	}

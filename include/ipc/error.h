@@ -43,6 +43,13 @@ IPC_API const char *ipc_strerror(int code);
  */
 IPC_API const char *ipc_errmsg(void);
 
+/*
+ * Makes this the thread's last error, for libraries that stand on this one: a
+ * code of either sign, and a text (NULL: that of the code), which is copied.
+ * Returns the code, below 0.
+ */
+IPC_API int ipc_error_set(int code, const char *text);
+
 #ifdef __cplusplus
 }
 #endif

@@ -12,7 +12,9 @@
 #include <ipc/mechanism.h>
 #include <ipc/channel.h>
 #include <ipc/names.h>
+#include <ipc/pool.h>
 #include <ipc/region.h>
+#include <ipc/rpc.h>
 #include <ipc/sync.h>
 
 #endif

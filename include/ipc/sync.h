@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Order between processes: semaphores (up to N at a time), mutexes (one at a
- * time) and condition variables, whatever they are made of.
+ * time), reader-writer locks (many who only look, or one who changes) and
+ * condition variables, whatever they are made of.
  *
  *	struct ipc_mutex *m;
  *	int rc;
@@ -17,8 +18,9 @@
  *	ipc_mutex_close(m);
  *
  * The address chooses: sem:NAME, posixsem:/NAME, sysvsem:NAME, sysvsem:0xKEY
- * are semaphores; mutex:NAME, sysvmutex:NAME, filelock:/PATH are mutexes.
- * Names go on until they are removed, whoever dies.
+ * are semaphores; mutex:NAME, sysvmutex:NAME, filelock:/PATH are mutexes;
+ * rwlock:NAME, sysvrwlock:NAME, filelock:/PATH are reader-writer locks.  Names
+ * go on until they are removed, whoever dies.
  *
  * Timeouts are in milliseconds: -1 waits for ever, 0 does not wait and gives
  * -EAGAIN, otherwise -ETIMEDOUT follows on the monotonic clock; signals do not
@@ -42,11 +44,14 @@ extern "C" {
 
 struct ipc_sem;
 struct ipc_mutex;
+struct ipc_rwlock;
 struct ipc_cond;
 struct ipc_region;
 
 /* What each of those in a region takes of it, at a multiple of 64. */
 #define IPC_SYNC_SPACE		128
+/* But this a reader-writer lock. */
+#define IPC_RWLOCK_SPACE	16384
 
 /* ipc_mutex_init_in */
 #define IPC_MUTEX_RECURSIVE	0x100
@@ -64,13 +69,14 @@ enum ipc_sync_cap {
 					again */
 	IPC_SYNC_RECURSIVE = 1 << 6, /* recursive=1 */
 	IPC_SYNC_PI	   = 1 << 7, /* pi=1: priority inheritance */
-	IPC_SYNC_FOREIGN   = 1 << 8  /* programs without this library can take
+	IPC_SYNC_FOREIGN   = 1 << 8, /* programs without this library can take
 					part */
+	IPC_SYNC_RWLOCK	   = 1 << 9  /* it is a reader-writer lock */
 };
 
 /*
  * The capabilities of a scheme, given with or without what follows its colon;
- * 0 if it is no semaphore and no mutex.
+ * 0 if it is no semaphore and no lock.
  */
 IPC_API unsigned ipc_sync_caps(const char *scheme);
 
@@ -161,6 +167,41 @@ IPC_API int ipc_mutex_close(struct ipc_mutex *m);
 
 /* Removes the name.  Of sysvmutex: it is the mutex itself, for all. */
 IPC_API int ipc_mutex_unlink(const char *address);
+
+/*
+ * Reader-writer locks: many read at a time, or one writes.  A writer that waits
+ * lets no more readers in.
+ */
+
+/* Opens one.  flags: IPC_CREATE, IPC_EXCLUSIVE. */
+IPC_API int ipc_rwlock_open(struct ipc_rwlock **l, const char *address,
+    int flags);
+
+/*
+ * One without a name, in a region, as ipc_sem_init_in() has it, but in
+ * IPC_RWLOCK_SPACE bytes; it is like rwlock:.
+ */
+IPC_API int ipc_rwlock_init_in(struct ipc_rwlock **l, struct ipc_region *r,
+    size_t offset, int flags);
+
+/*
+ * Locks it for this thread, to read or to write.  -EOWNERDEAD: it is locked,
+ * and the last writer died with it, so what it protects may be half changed;
+ * readers are told until a writer was.  A reader that dies is forgotten.
+ * -EDEADLK: this thread has it already, in whatever way.
+ */
+IPC_API int ipc_rwlock_rdlock(struct ipc_rwlock *l, int timeout);
+IPC_API int ipc_rwlock_wrlock(struct ipc_rwlock *l, int timeout);
+
+/* -EPERM: this thread does not have it. */
+IPC_API int ipc_rwlock_unlock(struct ipc_rwlock *l);
+
+/* Frees this handle; NULL is allowed.  -EBUSY: this process has it locked
+ * through it.  The name stays. */
+IPC_API int ipc_rwlock_close(struct ipc_rwlock *l);
+
+/* Removes the name.  Of sysvrwlock: it is the lock itself, for all. */
+IPC_API int ipc_rwlock_unlink(const char *address);
 
 /*
  * Condition variables, in a region.  They survive the death of a waiter and of

@@ -28,6 +28,7 @@
 #include "name.h"
 #include "pipeio.h"
 
+#define SWEEP_MOST	256	/* entries that are looked at for leftovers */
 #define TRIES		16	/* somebody makes and removes it all the time */
 #define OPEN_FLAGS	(O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC)
 
@@ -85,16 +86,34 @@ same_file(int a, int b)
  * Making one
  */
 
-/* A name that nobody uses, in the directory of path. */
+/* What killed ones left in this directory ("": here). */
+static void
+tidy(const char *dir)
+{
+	struct ipc__place place = { .path = dir, .path_len = strlen(dir) };
+
+	place.dir = open(*dir != '\0' ? dir : ".", O_PATH | O_DIRECTORY |
+	    O_CLOEXEC);
+	if (place.dir < 0)
+		return;
+	ipc__temp_sweep(&place, SWEEP_MOST, NULL, NULL);
+	close(place.dir);
+}
+
+/* A name that nobody uses, in the directory of path, and that tells who made
+ * it; those of the dead go. */
 static int
 hidden_path(const char *path, char *hidden, size_t size)
 {
 	const char *slash = strrchr(path, '/');
-	int dir = slash != NULL ? (int)(slash - path) + 1 : 0;
+	size_t dir = slash != NULL ? (size_t)(slash - path) + 1 : 0;
 
-	if ((size_t)snprintf(hidden, size, "%.*s.ipc-%08x%08x", dir, path,
-	    arc4random(), arc4random()) >= size)
+	if (dir + IPC__TEMP_MAX >= size)
 		return ipc__fail(ENAMETOOLONG, "longer than %zu bytes", size);
+	memcpy(hidden, path, dir);
+	hidden[dir] = '\0';
+	tidy(hidden);
+	ipc__temp_name(hidden + dir, size - dir, "fifo");
 	return 0;
 }
 
@@ -150,9 +169,13 @@ fifo_create(const struct ipc__address *a)
 	if (fd < 0)
 		return fd;
 	rc = set_owner(fd, &a->opt);
-	if (rc == 0 && link(path, a->name) < 0)
+	if (rc == 0 &&
+	    (rc = ipc__temp_publish(AT_FDCWD, path, a->name)) < 0) {
+		errno = -rc;
 		rc = ipc__fail_sys("link");
-	unlink(path);
+	}
+	if (rc < 0)
+		unlink(path);
 	close(fd);
 	return rc;
 }
@@ -400,11 +423,14 @@ fifo_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 static int
 fifo_unlink(const struct ipc__address *a)
 {
+	char path[IPC__PATH_MAX];
 	int rc;
 
 	rc = check_kind(a->name);
 	if (rc == 0 && unlink(a->name) < 0)
 		rc = ipc__fail_sys("unlink");
+	if (rc == 0)
+		(void)hidden_path(a->name, path, sizeof path);
 	return rc;
 }
 

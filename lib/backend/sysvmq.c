@@ -24,6 +24,8 @@
 #include "queue.h"
 #include "sysvmq.h"
 
+#define TRIES	16	/* somebody makes and removes it all the time */
+
 /*
  * A half
  */
@@ -84,30 +86,42 @@ ipc__sysvmq_start(struct ipc__half *h, int id, size_t record, size_t capacity)
  * Opened queues
  */
 
+/* It may have been larger when it was filled. */
 static int
-sysvmq_open(struct ipc__half *h, const struct ipc__address *a, int flags)
+start_opened(struct ipc__half *h, int id)
 {
 	uint64_t record = ipc__queue_limit(IPC__PROC_MSGMAX, 8192), most;
 	struct msqid_ds ds;
-	bool made;
-	int id, rc;
+	int rc = ipc__msg_stat(id, &ds);
 
-	ipc__queue_sweep_some();
-	rc = ipc__msg_find(a, flags, h->dir, &id, &made);
-	if (rc == -ENOENT)
-		return ipc__queue_missing(a);
 	if (rc < 0)
 		return rc;
-	rc = ipc__msg_stat(id, &ds);
-	if (rc == 0) {
-		/* It may have been larger when it was filled. */
-		most = ds.__msg_cbytes > ds.msg_qbytes ? ds.__msg_cbytes :
-		    ds.msg_qbytes;
-		rc = ipc__sysvmq_start(h, id, record < most ? record : most,
-		    ds.msg_qbytes);
+	most = ds.__msg_cbytes > ds.msg_qbytes ? ds.__msg_cbytes :
+	    ds.msg_qbytes;
+	return ipc__sysvmq_start(h, id, record < most ? record : most,
+	    ds.msg_qbytes);
+}
+
+static int
+sysvmq_open(struct ipc__half *h, const struct ipc__address *a, int flags)
+{
+	bool made;
+	int i, id, rc = 0;
+
+	ipc__queue_sweep_some();
+	/* What is found may be gone before it is looked at. */
+	for (i = 0; i < TRIES; i++) {
+		rc = ipc__msg_find(a, flags, h->dir, &id, &made);
+		if (rc == -ENOENT)
+			return ipc__queue_missing(a);
+		if (rc < 0)
+			return rc;
+		rc = start_opened(h, id);
+		if (rc < 0 && made)
+			ipc__msg_discard(a, id);
+		if (rc != -EIDRM)
+			break;
 	}
-	if (rc < 0 && made)
-		ipc__msg_discard(a, id);
 	return rc;
 }
 

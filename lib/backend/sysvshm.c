@@ -314,6 +314,7 @@ const struct ipc_backend ipc__backend_sysvshm = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__sysvshm_arm,
+	.over = ipc__shm_hung_up,
 	.calm = ipc__shm_calm,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,

@@ -334,6 +334,9 @@ ipc__sysvshm_take(struct ipc__half *h, struct ipc__ticket *t)
 	memcpy(&secret, t->bytes + t->next, sizeof secret);
 	t->next += sizeof secret;
 	rc = ipc__shm_take(h, t, NULL);
+	if (rc == -EIDRM)
+		return ipc__fail(ECONNRESET, "the other side has died, and "
+		    "its segment with it");
 	if (rc < 0)
 		return rc;
 	is = *(volatile uint64_t *)sysvshm_secret(s->map);
