@@ -5,9 +5,9 @@
  * messages that show whether they are whole, and which ones they are.
  *
  * The instant is chosen by a timer whose signal is SIGKILL: it hits between any
- * two instructions, in system calls too, and costs no second process.  It begins
- * to run at a stage that is chosen by chance, too, for a slow one would take all
- * the killing otherwise.
+ * two instructions, in system calls too, and costs no second process.  It
+ * begins to run at a stage that is chosen by chance, too, for a slow one would
+ * take all the killing otherwise.
  */
 #ifndef IPC_TESTS_RESTART_H
 #define IPC_TESTS_RESTART_H
