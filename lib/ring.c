@@ -359,8 +359,10 @@ ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload, int dir,
 bool
 ipc__ring_asleep(const struct ipc__ring *r)
 {
-	return !r->shared && r->nap & 1 && le32toh(atomic_load_explicit(&r->own->sleep,
-	    memory_order_relaxed)) == r->nap;
+	uint32_t mark = atomic_load_explicit(&r->own->sleep,
+	    memory_order_relaxed);
+
+	return !r->shared && r->nap & 1 && le32toh(mark) == r->nap;
 }
 
 /* Each mark is another one than all before, whoever made it, so that the waker
