@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The short way for small messages: what every one of them pays, so it is short
- * indeed.  The rest is in quick.c.
+ * The short way for small messages: what every one of them pays, so it is
+ * short indeed.  The rest is in quick.c.
  */
 #ifndef IPC_LIB_QUICK_H
 #define IPC_LIB_QUICK_H

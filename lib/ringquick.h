@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The short way through a ring, for one message that lies in its line: what
- * ringsend.c and ringrecv.c do, without what can not be the case then.  Whatever
- * else there is answers "no" before anything was touched.
+ * ringsend.c and ringrecv.c do, without what can not be the case then.
+ * Whatever else there is answers "no" before anything was touched.
  */
 #ifndef IPC_LIB_RINGQUICK_H
 #define IPC_LIB_RINGQUICK_H

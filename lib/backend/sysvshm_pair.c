@@ -2,16 +2,16 @@
 /*
  * Segments of a pair or a session.  They are removed as soon as they are made
  * and attached: from then on such a segment lives as long as somebody has it,
- * can still be attached by its number, and nothing stays behind.  What a process
- * leaves that is killed in between is found by its key.
+ * can still be attached by its number, and nothing stays behind.  What a
+ * process leaves that is killed in between is found by its key.
  *
  * Only what goes to a program that a child becomes has to live longer: that
  * child attaches it when the parent may have closed its end already.  It is
  * noted as held by both and removed by the child when it takes it, or by the
  * parent, or swept when both are gone.
  *
- * A ticket could tell of anybody's segment, so it also says a secret that is in
- * the memory of private ones: who knows that may attach the segment, and
+ * A ticket could tell of anybody's segment, so it also says a secret that is
+ * in the memory of private ones: who knows that may attach the segment, and
  * marking one that is attached harms nobody.
  */
 
@@ -37,8 +37,8 @@
 #define SECRET	56u
 
 /*
- * What dead processes left: swept by the next one that makes a segment, at most
- * once a second.
+ * What dead processes left: swept by the next one that makes a segment, at
+ * most once a second.
  */
 
 static int
@@ -89,8 +89,8 @@ sysvshm_sweep(void)
 
 /*
  * Keys of segments that are removed as soon as they are attached.  They follow
- * from the pid of the maker, which the kernel keeps beside the segment: so what
- * a killed one left between the two steps is known without a note.
+ * from the pid of the maker, which the kernel keeps beside the segment: so
+ * what a killed one left between the two steps is known without a note.
  */
 
 #define FLEETING	16u	/* keys of one process */
@@ -109,7 +109,8 @@ fleeting_key(pid_t pid, unsigned n)
 	return (key_t)(uint32_t)(h == 0 ? 1 : h);
 }
 
-/* Nobody has it, its maker is dead, and its key says that it was one of these. */
+/* Nobody has it, its maker is dead, and its key says that it was one of
+ * these. */
 static bool
 fleeting_orphan(const struct shmid_ds *ds)
 {
@@ -171,7 +172,8 @@ sysvshm_fail(size_t size)
 }
 
 int
-ipc__sysvshm_make(struct ipc__shm_map *map, key_t key, const struct ipc__address *a)
+ipc__sysvshm_make(struct ipc__shm_map *map, key_t key,
+    const struct ipc__address *a)
 {
 	ipc__shm_size(map, &a->opt);
 	map->id = shmget(key, map->bytes, IPC_CREAT | IPC_EXCL |
