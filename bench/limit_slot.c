@@ -100,19 +100,20 @@ struct line_end {
 static int
 line_attach(struct link *l, int side, void **end)
 {
-	struct line_end *e = aligned_alloc(64, 64);
-	void *slots;
+	struct line_end *e;
+	void *slots = NULL;
 	int rc = slot_attach(l, side, &slots);
 
 	if (rc < 0)
 		return rc;
-	if (!e)
-		return subject_fail(ENOMEM, "line");
-	e->slot = *(struct slot_end *)slots;
-	e->seen = 0;
+	e = aligned_alloc(64, 64);
+	if (e) {
+		e->slot = *(struct slot_end *)slots;
+		e->seen = 0;
+	}
 	free(slots);
 	*end = e;
-	return 0;
+	return e ? 0 : subject_fail(ENOMEM, "line");
 }
 
 static int

@@ -27,6 +27,7 @@
 /* One direction.  Both words count bytes. */
 struct ring {
 	_Alignas(128) _Atomic uint64_t head;	/* written */
+	_Atomic uint64_t flushed;		/* not worth waiting behind */
 	_Alignas(128) _Atomic uint64_t tail;	/* given back */
 	_Alignas(128) char data[];
 };
@@ -200,7 +201,12 @@ ring_send_many(void *end, const struct iovec *messages, int count)
 static int
 ring_flush(void *end)
 {
-	publish(end);
+	struct ring_end *e = end;
+
+	/* Seen with the head, by who acquires that. */
+	atomic_store_explicit(&e->out.ring->flushed, e->out.head,
+	    memory_order_relaxed);
+	publish(e);
 	return 0;
 }
 
@@ -228,6 +234,28 @@ await(struct reader *r, size_t bytes)
 		if (r->head - r->tail < bytes)
 			subject_relax();
 	}
+}
+
+/* Where there is no message yet, waits for half a ring of them, unless the
+ * writer pauses or has paused behind the last one: what has left the writer's
+ * own cache is read several times as fast. */
+static inline void
+await_half(struct ring_end *e)
+{
+	struct reader *r = &e->in;
+
+	if (r->head - r->tail >= e->size || (r->tail > 0 &&
+	    atomic_load_explicit(&r->ring->flushed, memory_order_relaxed) ==
+	    r->tail))
+		return;
+	do {
+		r->head = atomic_load_explicit(&r->ring->head,
+		    memory_order_acquire);
+		if (r->head - r->tail >= e->capacity / 2)
+			return;
+		subject_relax();
+	} while (atomic_load_explicit(&r->ring->flushed,
+	    memory_order_relaxed) <= r->tail);
 }
 
 static inline const char *
@@ -335,6 +363,7 @@ ring_drain(void *end, const struct payload *p, uint64_t number, unsigned count,
 	struct ring_end *e = end;
 
 	give_back(e);
+	await_half(e);
 	if (p->size > PIECE)
 		return drain_large(e, p, number, last);
 	if (p->size == 8)
@@ -389,11 +418,22 @@ copy_attach(struct link *l, int side, void **end)
 		e->slots = slots_of(l->size);
 		e->memory = calloc(e->slots, e->size);
 	}
-	if (!e || !e->memory)
+	if (!e || !e->memory) {
+		free(e);
 		return subject_fail(ENOMEM, "memory");
+	}
 	memset(e->memory, 1, e->slots * e->size);
 	*end = e;
 	return 0;
+}
+
+static void
+copy_detach(void *end)
+{
+	struct copy_end *e = end;
+
+	free(e->memory);
+	free(e);
 }
 
 static int
@@ -414,5 +454,6 @@ const struct subject limit_copy_alone = {
 	.kind = SUBJECT_LIMIT,
 	.traits = SUBJECT_ALONE | SUBJECT_FIXED,
 	.attach = copy_attach,
-	.send = copy_send
+	.send = copy_send,
+	.detach = copy_detach
 };

@@ -53,7 +53,7 @@ static inline int
 bench_check(const struct bench_run *r, const void *data, ssize_t got,
     uint64_t number, bool *last)
 {
-	if (got == (ssize_t)r->cell->size) {
+	if (data && got == (ssize_t)r->cell->size) {
 		if (payload_is(&r->payload, data, number))
 			return 0;
 		*last = payload_is_last(data);

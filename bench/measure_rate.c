@@ -342,26 +342,17 @@ note_start(struct flow *f)
 }
 
 static int
-recv_flow(struct bench_run *r, int (*move)(struct flow *), unsigned batch)
+recv_all(struct flow *f)
 {
-	struct flow *f = calloc(1, sizeof *f);
-	struct bench_shared *s = r->shared;
-	bool loses = r->subject->traits & SUBJECT_LOSES;
+	struct bench_shared *s = f->r->shared;
+	bool loses = f->r->subject->traits & SUBJECT_LOSES;
 	int rc = 0;
 
-	if (f)
-		f->room = calloc(batch, r->cell->size);
-	if (!f || !f->room)
-		return subject_fail(ENOMEM, "room");
-	f->r = r;
-	f->move = move;
-	f->batch = batch;
-	memset(f->room, 1, batch * r->cell->size);
 	while (rc >= 0 && !f->last) {
 		/* The last one may be late where it was lost at first. */
 		if (loses)
 			s->last_ticks = bench_ticks();
-		rc = move(f);
+		rc = f->move(f);
 		if (!f->noted && atomic_load_explicit(&s->phase,
 		    memory_order_acquire))
 			note_start(f);
@@ -369,11 +360,32 @@ recv_flow(struct bench_run *r, int (*move)(struct flow *), unsigned batch)
 	if (!loses)
 		s->last_ticks = bench_ticks();
 	s->last_count = f->number - 1;
-	bench_use(r, &s->use);
+	bench_use(f->r, &s->use);
 	/* All of it is seen by who sees this. */
 	atomic_store_explicit(&s->ready, 1, memory_order_release);
 	if (rc >= 0)
-		bench_meet(r);
+		bench_meet(f->r);
+	return rc;
+}
+
+static int
+recv_flow(struct bench_run *r, int (*move)(struct flow *), unsigned batch)
+{
+	struct flow *f = calloc(1, sizeof *f);
+	char *room = calloc(batch, r->cell->size);
+	int rc;
+
+	if (f && room) {
+		memset(room, 1, batch * r->cell->size);
+		f->r = r;
+		f->move = move;
+		f->batch = batch;
+		f->room = room;
+		rc = recv_all(f);
+	} else
+		rc = subject_fail(ENOMEM, "room");
+	free(f);
+	free(room);
 	return rc;
 }
 

@@ -84,35 +84,47 @@ finish(struct trips *t)
 	return rc;
 }
 
+/* All of it, with room for a message and for samples. */
 static int
-client(struct bench_run *r, unsigned link)
+talk(struct trips *t, uint32_t *sample)
 {
-	struct trips t = { .r = r, .link = link };
-	struct bench_outcome *o = &r->shared->outcome;
+	struct bench_run *r = t->r;
 	struct bench_use from, till, sum;
-	uint32_t *sample = bench_samples(SAMPLES);
-	size_t count;
-	int rc;
+	size_t count = 0;
+	int rc = warm_up(t);
 
-	t.room = malloc(r->cell->size);
-	if (!sample || !t.room)
-		return subject_fail(ENOMEM, "samples");
-	rc = warm_up(&t);
 	bench_use(r, &from);
 	/* The other side takes its own reading when it sees this. */
 	atomic_store_explicit(&r->shared->phase, 1, memory_order_relaxed);
 	if (rc >= 0)
-		rc = take_samples(&t, sample, &count);
+		rc = take_samples(t, sample, &count);
 	bench_use(r, &till);
 	if (rc >= 0)
-		rc = finish(&t);
+		rc = finish(t);
 	if (rc < 0)
 		return rc;
 	bench_meet(r);
 	bench_account(r, &from, &till, &sum);
-	bench_summarise(o, sample, count);
-	o->value[6] = (double)sum.cpu / (2.0 * (double)count);
+	bench_summarise(&r->shared->outcome, sample, count);
+	r->shared->outcome.value[6] = (double)sum.cpu / (2.0 * (double)count);
 	return 0;
+}
+
+static int
+client(struct bench_run *r, unsigned link)
+{
+	uint32_t *sample = bench_samples(SAMPLES);
+	struct trips t = { .r = r, .link = link,
+	    .room = calloc(1, r->cell->size) };
+	int rc;
+
+	if (sample && t.room)
+		rc = talk(&t, sample);
+	else
+		rc = subject_fail(ENOMEM, "samples");
+	free(sample);
+	free(t.room);
+	return rc;
 }
 
 static int
@@ -152,6 +164,7 @@ round_trip_far(struct bench_run *r)
 		return subject_fail(ENOMEM, "room");
 	for (uint64_t n = 0; rc >= 0 && !last; n++)
 		rc = answer(r, 0, room, n, &last);
+	free(room);
 	if (rc < 0)
 		return rc;
 	bench_use(r, &r->shared->use);
@@ -200,17 +213,21 @@ idle_far(struct bench_run *r)
 {
 	struct epoll_event ev[EVENTS];
 	char *room = calloc(1, r->cell->size);
-	int ep = watch_all(r), rc = ep, n;
+	int ep, rc, n;
 	bool last = false;
 	uint64_t number = 0;
 
 	if (!room)
 		return subject_fail(ENOMEM, "room");
+	rc = ep = watch_all(r);
 	while (rc >= 0 && !last) {
 		n = epoll_wait(ep, ev, EVENTS, -1);
 		for (int i = 0; rc >= 0 && i < n; i++)
 			rc = answer(r, ev[i].data.u32, room, number++, &last);
 	}
+	free(room);
+	if (ep >= 0)
+		close(ep);
 	if (rc < 0)
 		return rc;
 	bench_use(r, &r->shared->use);

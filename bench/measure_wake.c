@@ -126,34 +126,46 @@ open_stat(struct bench_run *r)
 	return fd < 0 ? subject_fail(errno, "%s", path) : fd;
 }
 
+static void
+conclude(struct waker *w)
+{
+	struct bench_outcome *o = &w->r->shared->outcome;
+	double call;
+
+	bench_summarise(o, w->call, w->count);
+	call = o->value[0];
+	bench_summarise(o, w->sample, w->count);
+	o->value[5] = call;
+	o->value[6] = (double)w->awake / (double)w->count;
+}
+
 static int
 wake_near(struct bench_run *r)
 {
-	struct waker w = { .r = r, .one_cpu = r->cell->place.relation ==
-	    BENCH_SAME_CPU };
-	struct bench_outcome *o = &r->shared->outcome;
-	double call;
-	int rc;
+	struct waker w = { .r = r, .stat = -1, .one_cpu =
+	    r->cell->place.relation == BENCH_SAME_CPU };
+	int rc = 0;
 
 	w.sample = bench_samples(SAMPLES);
 	w.call = bench_samples(SAMPLES);
-	if (!w.sample || !w.call)
-		return subject_fail(ENOMEM, "samples");
+	if (!w.sample || !w.call) {
+		rc = subject_fail(ENOMEM, "samples");
+		goto out;
+	}
 	bench_meet(r);
 	rc = w.stat = open_stat(r);
 	if (rc >= 0)
 		rc = wake_many(&w);
 	if (rc >= 0)
 		rc = bench_send(r, 0, r->payload.last);
-	if (rc < 0)
-		return rc;
-	bench_summarise(o, w.call, w.count);
-	call = o->value[0];
-	bench_summarise(o, w.sample, w.count);
-	o->value[5] = call;
-	o->value[6] = (double)w.awake / (double)w.count;
-	close(w.stat);
-	return 0;
+	if (rc >= 0)
+		conclude(&w);
+	if (w.stat >= 0)
+		close(w.stat);
+out:
+	free(w.sample);
+	free(w.call);
+	return rc < 0 ? rc : 0;
 }
 
 static int
@@ -176,6 +188,7 @@ wake_far(struct bench_run *r)
 		s->last_ticks = bench_ticks();
 		atomic_store_explicit(&s->pong, n + 1, memory_order_release);
 	}
+	free(room);
 	return rc;
 }
 

@@ -205,7 +205,7 @@ ours_new(const char *address)
 {
 	const struct ipc_mechanism *m = ipc_mechanism(address);
 	struct subject *s;
-	char *copy, *name;
+	char *name;
 	size_t n = strlen(address) + 1;
 
 	if (!m || !(m->ways & 1u << IPC_WAY_PAIR)) {
@@ -213,19 +213,17 @@ ours_new(const char *address)
 		    address);
 		return NULL;
 	}
-	s = malloc(sizeof *s);
-	copy = malloc(n + 1);
-	name = malloc(n + 1);
-	if (!s || !copy || !name) {
+	s = malloc(sizeof *s + n + 1);
+	if (!s) {
 		subject_fail(ENOMEM, "%s", address);
 		return NULL;
 	}
+	name = (char *)(s + 1);
 	/* "unix" is as good as "unix:". */
-	snprintf(copy, n + 1, "%s%s", address, strchr(address, ':') ? "" : ":");
-	memcpy(name, copy, strlen(copy) + 1);
+	snprintf(name, n + 1, "%s%s", address, strchr(address, ':') ? "" : ":");
 	*s = ours;
 	s->name = name;
-	s->parameter = copy;
+	s->parameter = name;
 	describe(s, m);
 	/* A slot that holds the newest message is no queue. */
 	if (strstr(address, "latest=1"))

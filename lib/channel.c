@@ -404,6 +404,7 @@ attach_in(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	bool bytes = h->be->traits & IPC__BYTES;
 
 	in->half = h;
+	in->get = h->be->get;
 	in->life = life;
 	in->framed = bytes && ch->boundary == IPC_MESSAGE;
 	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare &&
@@ -425,6 +426,7 @@ attach_out(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	struct ipc__out *out = &ch->out;
 
 	out->half = h;
+	out->put = h->be->put;
 	out->life = life;
 	out->framed = h->be->traits & IPC__BYTES && ch->boundary == IPC_MESSAGE;
 	/* A stream of nothing but bytes has nothing to say beside. */

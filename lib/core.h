@@ -53,11 +53,14 @@ struct ipc__ready {
 };
 
 struct ipc__in {
+	_Atomic bool	 plain;		/* quick.h: as it was found last */
 	struct ipc__half *half;		/* NULL: this channel only sends */
 	struct ipc__life *life;
 	struct ipc__ready ready;
 	size_t		limit;		/* longest message */
 	bool		quick;		/* quick.c may try */
+	ssize_t		 (*get)(struct ipc__half *, void *, size_t);
+					/* the mechanism's short way */
 	bool		framed;		/* frames on a byte stream */
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
@@ -113,12 +116,15 @@ struct ipc__debt {
 };
 
 struct ipc__out {
+	_Atomic bool	plain;		/* quick.h: as it was found last */
 	struct ipc__half *half;		/* NULL: this channel only receives */
 	struct ipc__life *life;
 	struct ipc__ready ready;
 	size_t		limit;
 	size_t		piece;		/* payload of a piece or record */
 	size_t		quick;		/* quick.c may try up to this size */
+	bool		(*put)(struct ipc__half *, const void *, size_t);
+					/* the mechanism's short way */
 	bool		framed, tagged;
 
 	/* The message that is under way. */
@@ -137,7 +143,7 @@ struct ipc__out {
 	bool		 in_place;	/* the reservation is the ring's */
 	size_t		 reserved_size;
 	unsigned char	*batch;		/* sendmany on byte streams */
-	unsigned	 looks;		/* sends since the life line was seen */
+	unsigned	 look_in;	/* sends until the life line is seen */
 
 	bool		 shut;		/* ipc_shutdown */
 	bool		 outlives;	/* an opened object: others may come */
@@ -148,8 +154,9 @@ struct ipc__out {
 };
 
 /* On a mechanism that shows no end by itself, the sender looks at the life line
- * every so many sends. */
-#define IPC__LOOK_EVERY	64
+ * every so many sends; less often where a send makes no system call. */
+#define IPC__LOOK_EVERY		63
+#define IPC__LOOK_EVERY_SPIN	511
 
 struct ipc__greet;
 
@@ -332,6 +339,9 @@ void ipc__cancel_again(struct ipc_channel *ch, int dir);
 /* Nobody waits on the descriptor of ipc_fd until that is called again: till
  * then it costs nothing, as before the first one, and shows nothing true. */
 void ipc__rest(struct ipc_channel *ch, int dir);
+/* The same, and the descriptor is closed: what is only resting still costs the
+ * kernel a look at each arrival. */
+void ipc__fd_drop(struct ipc_channel *ch, int dir);
 /* Brings the bell and the epoll set in line with what is true now. */
 void ipc__ready_update(struct ipc_channel *ch, int dir, bool ready);
 bool ipc__side_ready(struct ipc_channel *ch, int dir);
@@ -339,9 +349,6 @@ void ipc__ready_init(struct ipc__ready *r);
 /* A wait in this direction also ends, with -EINTR, when this descriptor becomes
  * readable; -1: no more.  For a loop that waits for one channel above all. */
 void ipc__wait_beside(struct ipc_channel *ch, int dir, int fd);
-/* Nobody waits on ipc_fd's descriptor any more: it is closed, and calls are as
- * quick as they were before there was one. */
-void ipc__fd_drop(struct ipc_channel *ch, int dir);
 /* Before a descriptor that is looked at is closed. */
 void ipc__ready_forget(struct ipc__ready *r);
 void ipc__ready_free(struct ipc__ready *r, bool own);
@@ -378,6 +385,10 @@ int ipc__poll_until(struct pollfd *fds, unsigned count, int64_t deadline);
 static inline int
 ipc__enter(struct ipc_channel *ch)
 {
+	/* What follows may change what the short way relies on.  Relaxed: each
+	 * side has one thread, and the other only looks once more. */
+	atomic_store_explicit(&ch->in.plain, false, memory_order_relaxed);
+	atomic_store_explicit(&ch->out.plain, false, memory_order_relaxed);
 	/* Relaxed: only this process's own forks matter, and a thread that
 	 * forks while another sends has no order to hope for. */
 	if (ipc__unlikely(ch->process != atomic_load_explicit(&ipc__process,

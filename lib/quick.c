@@ -8,24 +8,6 @@
 
 #include "quick.h"
 
-/* Nothing of this process or of another thread wants attention first. */
-static inline bool
-at_rest(const struct ipc_channel *ch, const struct ipc__ready *r)
-{
-	return ch->process == atomic_load_explicit(&ipc__process,
-	    memory_order_relaxed) &&
-	    atomic_load_explicit(&ch->greet, memory_order_acquire) == NULL &&
-	    !atomic_load_explicit(&r->cancel, memory_order_relaxed) &&
-	    !r->watched;
-}
-
-static inline void
-mark_used(struct ipc_channel *ch)
-{
-	atomic_store_explicit(&ch->used, atomic_load_explicit(&ipc__forks,
-	    memory_order_relaxed), memory_order_relaxed);
-}
-
 /* The longest message that goes as one record or one whole frame; 0: none. */
 size_t
 ipc__quick_max(const struct ipc_channel *ch)
@@ -44,21 +26,47 @@ ipc__quick_max(const struct ipc_channel *ch)
 	return most < out->limit ? most : out->limit;
 }
 
+static inline bool
+connected(const struct ipc_channel *ch, const struct ipc__ready *r)
+{
+	return atomic_load_explicit(&ch->greet, memory_order_acquire) ==
+	    NULL && !r->watched;
+}
+
 bool
-ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
+ipc__quick_plain_out(struct ipc_channel *ch)
 {
 	struct ipc__out *out = &ch->out;
+
+	if (out->begun || out->end || out->shut || out->reserved ||
+	    out->debt.count > 0 || out->debt.zeros > 0 ||
+	    !connected(ch, &out->ready))
+		return false;
+	atomic_store_explicit(&out->plain, true, memory_order_relaxed);
+	return true;
+}
+
+/* What is read ahead is no part of it. */
+bool
+ipc__quick_plain_in(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+
+	if (!in->quick || in->whole || in->len > 0 || in->end || in->untold ||
+	    in->fd_count > 0 || in->fds_lost || !connected(ch, &in->ready))
+		return false;
+	atomic_store_explicit(&in->plain, true, memory_order_relaxed);
+	return true;
+}
+
+/* What the mechanism has no shorter way for. */
+bool
+ipc__quick_send_record(struct ipc__out *out, const void *data, size_t size)
+{
 	unsigned char head[IPC__HEADER] = { 0 };
 	struct iovec iov[2];
 	int skip = 1;
 
-	if (size > out->quick || out->begun || out->end || out->shut ||
-	    out->reserved || out->debt.count > 0 || out->debt.zeros > 0 ||
-	    atomic_load_explicit(&ch->gone, memory_order_relaxed) ||
-	    !at_rest(ch, &out->ready) || (out->life != NULL &&
-	    (out->looks + 1) % IPC__LOOK_EVERY == 0))
-		return false;
-	mark_used(ch);
 	iov[0].iov_base = head;
 	iov[1].iov_base = (void *)data;
 	iov[1].iov_len = size;
@@ -69,12 +77,7 @@ ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 		skip = 0;
 	}
 	/* Taken whole or not at all. */
-	if (ipc__be_send(out->half, iov + skip, 2 - skip, NULL) < 0)
-		return false;
-	out->looks++;
-	ipc__count(out->messages, 1);
-	ipc__count(out->bytes, size);
-	return true;
+	return ipc__be_send(out->half, iov + skip, 2 - skip, NULL) >= 0;
 }
 
 /* In place. */
@@ -113,22 +116,8 @@ quick_frame(struct ipc__in *in, void *buffer, size_t size)
 }
 
 ssize_t
-ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
+ipc__quick_recv_record(struct ipc__in *in, void *buffer, size_t size)
 {
-	struct ipc__in *in = &ch->in;
-	ssize_t n;
-
-	if (!in->quick || in->whole || in->len > 0 || in->end ||
-	    in->untold || in->fd_count > 0 || in->fds_lost ||
-	    !at_rest(ch, &in->ready))
-		return -1;
-	n = in->framed ? quick_frame(in, buffer, size) :
+	return in->framed ? quick_frame(in, buffer, size) :
 	    quick_record(in, buffer, size);
-	if (n < 0)
-		return -1;
-	mark_used(ch);
-	in->vain = 0;
-	ipc__count(in->messages, 1);
-	ipc__count(in->bytes, (uint64_t)n);
-	return n;
 }

@@ -8,7 +8,6 @@
  * says that a call would get on without anything new from the kernel (a message
  * was read ahead).  Nothing of this exists before it is needed.
  */
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -18,14 +17,6 @@
 /* A System V queue has no descriptor: looked at in growing intervals (ns). */
 #define LOOK_FIRST	50000
 #define LOOK_LAST	5000000
-
-/* Spinning: so long without giving the CPU away, and so long in all (ns). */
-#define SPIN_TIME	2000
-#define YIELD_TIME	20000
-/* A yield that took so long (ns) says that others want this CPU; so many waits
- * go without yielding then. */
-#define CROWDED_TIME	100000
-#define CROWDED_WAITS	500
 
 static struct ipc__ready *
 side_ready(struct ipc_channel *ch, int dir)
@@ -61,27 +52,6 @@ ipc__ready_forget(struct ipc__ready *r)
 	for (i = 0; r->epoll != -1 && i < r->count; i++)
 		epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->sources[i].fd, NULL);
 	r->count = 0;
-}
-
-void
-ipc__fd_drop(struct ipc_channel *ch, int dir)
-{
-	struct ipc__ready *r = side_ready(ch, dir);
-	struct ipc__half *h = side_half(ch, dir);
-
-	if (r->epoll == -1)
-		return;
-	/* A forked copy has no business with what its parent waits on. */
-	if (ch->process == atomic_load(&ipc__process)) {
-		ipc__ready_forget(r);
-		epoll_ctl(r->epoll, EPOLL_CTL_DEL, atomic_load(&r->bell),
-		    NULL);
-	}
-	close(r->epoll);
-	r->epoll = -1;
-	r->count = 0;
-	if (h != NULL)
-		ipc__be_disarm(h, dir);
 }
 
 void
@@ -381,83 +351,6 @@ ipc__wait_beside(struct ipc_channel *ch, int dir, int fd)
 }
 
 /*
- * Spinning
- */
-
-static bool
-many_cpus(void)
-{
-	static _Atomic int cpus;
-	int n = atomic_load_explicit(&cpus, memory_order_relaxed);
-	cpu_set_t set;
-
-	if (n == 0) {
-		n = sched_getaffinity(0, sizeof set, &set) == 0 ?
-		    CPU_COUNT(&set) : 1;
-		atomic_store_explicit(&cpus, n, memory_order_relaxed);
-	}
-	return n > 1;
-}
-
-void
-ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
-{
-	int64_t now;
-
-	s->until = 0;
-	if (ch->address.opt.wait == IPC__WAIT_BLOCK ||
-	    (!(side_half(ch, dir)->be->traits & IPC__SPINS) &&
-	    ch->address.opt.wait != IPC__WAIT_SPIN))
-		return;
-	now = ipc__now();
-	s->count = 0;
-	s->ready = side_ready(ch, dir);
-	s->yields = many_cpus() ? now + SPIN_TIME : now;
-	s->until = now + YIELD_TIME;
-	if (s->ready->crowded > 0) {
-		s->ready->crowded--;
-		s->until = s->yields;
-	}
-	if (ch->address.opt.wait == IPC__WAIT_SPIN)
-		s->until = now + 1000 * YIELD_TIME;
-}
-
-static inline void
-relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
-bool
-ipc__spin_more(struct ipc__spin *s)
-{
-	int64_t now;
-
-	if (s->until == 0)
-		return false;
-	if (++s->count % 16 != 0) {
-		relax();
-		return true;
-	}
-	if ((now = ipc__now()) > s->until)
-		return false;
-	if (now > s->yields) {
-		sched_yield();
-		/* Somebody else had the CPU for long: a sleeper is woken at
-		 * once, a yielder waits for its turn. */
-		if (ipc__now() - now > CROWDED_TIME) {
-			s->ready->crowded = CROWDED_WAITS;
-			return false;
-		}
-	}
-	return true;
-}
-
-/*
  * ipc_fd
  */
 
@@ -584,6 +477,25 @@ ipc__rest(struct ipc_channel *ch, int dir)
 	r->watched = false;
 	if (side_half(ch, dir) != NULL)
 		ipc__be_disarm(side_half(ch, dir), dir);
+}
+
+void
+ipc__fd_drop(struct ipc_channel *ch, int dir)
+{
+	struct ipc__ready *r = side_ready(ch, dir);
+
+	ipc__rest(ch, dir);
+	if (r->epoll == -1)
+		return;
+	/* The registrations of a forked copy are its parent's as well. */
+	if (ch->process == atomic_load(&ipc__process)) {
+		ipc__ready_forget(r);
+		epoll_ctl(r->epoll, EPOLL_CTL_DEL, atomic_load(&r->bell),
+		    NULL);
+	}
+	close(r->epoll);
+	r->epoll = -1;
+	r->count = 0;
 }
 
 int

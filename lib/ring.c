@@ -196,6 +196,7 @@ static void
 ring_attach(struct ipc__ring *r, void *memory, uint64_t payload)
 {
 	r->lines = (uint32_t)ring_line_count(payload);
+	r->shift = (unsigned)__builtin_ctz(r->lines);
 	r->plines = (uint32_t)(payload / IPC__RING_LINE);
 	r->record = (size_t)payload / 4;
 	r->line = (struct ipc__ring_line *)(void *)(r->head + 1);

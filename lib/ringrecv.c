@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <string.h>
 
 #include "error.h"
 #include "ring.h"
@@ -33,8 +34,8 @@ ring_load_word(struct ipc__ring *r)
 }
 
 /* To the line that follows by the word of this one. */
-static int
-ring_advance(struct ipc__ring *r)
+int
+ipc__ring_next(struct ipc__ring *r)
 {
 	uint64_t lap = r->u & ~(uint64_t)(r->lines - 1), next = r->u + 1;
 
@@ -134,7 +135,7 @@ ring_find(struct ipc__ring *r, unsigned *code)
 		}
 		if (ipc__ring_end(r->word) == IPC__END_OPEN)
 			return ring_nothing(r);
-		rc = ring_advance(r);
+		rc = ipc__ring_next(r);
 		if (rc < 0)
 			return rc;
 	}
@@ -172,15 +173,6 @@ ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
 }
 
 void
-ipc__ring_free(struct ipc__ring *r)
-{
-	/* Release: our reads of what we give back are over.  Pairs with the
-	 * sender's acquire in ring_load_pos(). */
-	ipc__ring_set(&r->head->pos, ipc__ring_pos(r->u, r->cell, r->v),
-	    memory_order_release);
-}
-
-void
 ipc__ring_release(struct ipc__ring *r, unsigned flags)
 {
 	if (r->cells == 0)
@@ -193,9 +185,23 @@ ipc__ring_release(struct ipc__ring *r, unsigned flags)
 	    (r->cell >= IPC__RING_CELLS ||
 	    ipc__ring_code(r->word, r->cell) == 0))
 		/* A bad jump shows again at the next peek. */
-		(void)ring_advance(r);
+		(void)ipc__ring_next(r);
 	if (!(flags & IPC__HOLD))
 		ipc__ring_free(r);
+}
+
+ssize_t
+ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room)
+{
+	const void *data;
+	unsigned flags;
+	ssize_t n = ipc__ring_peek(r, &data, &flags);
+
+	if (n < 0 || flags != 0 || (size_t)n > room)
+		return -1;
+	memcpy(buffer, data, (size_t)n);
+	ipc__ring_release(r, 0);
+	return n;
 }
 
 /* The sender sleeps: have we given back as much as it wants, or everything? */

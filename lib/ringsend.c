@@ -26,14 +26,6 @@
  * Descriptor lines
  */
 
-static inline void
-ring_show(struct ipc__ring *r)
-{
-	/* Pairs with the receiver's acquire in ring_load_word(). */
-	ipc__ring_set(&r->at->word, r->word, memory_order_release);
-	r->held = false;
-}
-
 /* Closes the line with a jump, now: from here on the limit is that of the place
  * it leads to, and may not be used for any other. */
 static void
@@ -103,21 +95,6 @@ ring_turn(struct ipc__ring *r)
 	if (r->next_u + r->spare < r->limit_u || ring_turn_grown(r))
 		return 0;
 	return ipc__ring_full(r, true);
-}
-
-/* If another record like this one would not fit behind it, the line is closed
- * with it: the next record then touches one line, not two. */
-static inline void
-ring_foresee(struct ipc__ring *r, unsigned cells)
-{
-	if (r->cell + cells <= IPC__RING_CELLS)
-		return;
-	if (r->grown_u < r->lines &&
-	    (r->u & (r->lines - 1)) + 1 == r->grown_u)
-		return;
-	ring_follow(r);
-	if (r->next_u + r->spare < r->limit_u)
-		r->word |= (uint64_t)r->next_end << 6;
 }
 
 /*
@@ -426,6 +403,21 @@ ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
 	ring_gather(r, data, iov, count, r->distance.far && size >= worth);
 	rc = ipc__ring_commit(r, size, flags);
 	return rc < 0 ? rc : (ssize_t)size;
+}
+
+bool
+ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size)
+{
+	void *to;
+
+	if (ipc__ring_reserve(r, &to, size) < 0)
+		return false;
+	if (r->distance.far && size >= IPC__COPY_ALONE) {
+		ipc__copy_around(to, data, size);
+		r->unfenced = true;
+	} else
+		memcpy(to, data, size);
+	return ipc__ring_commit(r, size, 0) == 0;
 }
 
 ssize_t

@@ -51,6 +51,32 @@ ring_follow(struct ipc__ring *r)
 	}
 }
 
+static inline void
+ring_show(struct ipc__ring *r)
+{
+	/* Pairs with the receiver's acquire in ring_load_word(). */
+	ipc__ring_set(&r->at->word, r->word, memory_order_release);
+	r->held = false;
+}
+
+/* If another record like this one would not fit behind it, the line is closed
+ * with it: the next record then touches one line, not two. */
+static inline void
+ring_foresee(struct ipc__ring *r, unsigned cells)
+{
+	if (r->cell + cells <= IPC__RING_CELLS)
+		return;
+	if (r->grown_u < r->lines &&
+	    (r->u & (r->lines - 1)) + 1 == r->grown_u)
+		return;
+	ring_follow(r);
+	if (r->next_u + r->spare < r->limit_u)
+		r->word |= (uint64_t)r->next_end << 6;
+}
+
+/* A message longer than that. */
+bool	ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size);
+
 /*
  * ringroom.c
  */

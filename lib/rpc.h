@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Remote procedure calls stand on top of channels: of a channel they use the
- * public calls alone, and two of the core's beside, ipc__wait_beside() and
- * ipc__fd_drop(), which let a server sleep on the one channel that is busy as
- * if there were no other.
+ * public calls alone, and of the core's what lets a server sleep on the one
+ * channel that is busy as if there were no other: ipc__wait_beside(),
+ * ipc__rest() and ipc__fd_drop().
  *
  * Here is what the server's side and the client's share: frames, the queue of
  * those that found no room, and the heap of deadlines.

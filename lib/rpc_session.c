@@ -187,7 +187,7 @@ ipc__rpc_watch_session(struct ipc__rpc_session *x)
 		return fd;
 	rc = ipc__rpc_add(x->server, fd, &x->read);
 	if (rc < 0) {
-		ipc__fd_drop(x->ch, IPC_RECV);
+		ipc__rest(x->ch, IPC_RECV);
 		return rc;
 	}
 	ipc__rpc_unwatch(x);
@@ -308,7 +308,7 @@ watch_room(struct ipc__rpc_session *x, bool on)
 		x->writing = rc == 0;
 	} else if (!on && x->writing) {
 		ipc__rpc_del(x->server, x->write_fd);
-		ipc__fd_drop(x->ch, IPC_SEND);
+		ipc__rest(x->ch, IPC_SEND);
 		x->writing = false;
 	}
 	return rc;

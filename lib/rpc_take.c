@@ -228,8 +228,8 @@ static void
 unpoll(struct ipc_rpc_client *c)
 {
 	if (c->polled && c->epoll == -1) {
-		ipc__fd_drop(c->ch, IPC_RECV);
-		ipc__fd_drop(c->ch, IPC_SEND);
+		ipc__rest(c->ch, IPC_RECV);
+		ipc__rest(c->ch, IPC_SEND);
 		c->polled = false;
 	}
 }

@@ -34,7 +34,8 @@ struct file_rwlock {
 	unsigned	readers;	/* threads inside */
 	unsigned	wanted;		/* writers that wait */
 	bool		writing;	/* a writer is inside, or about to be */
-	bool		opening;	/* a reader locks the file for all */
+	bool		opening;	/* a reader waits for the file, for
+					   all of them */
 	bool		hurt;		/* of the readers inside */
 };
 
@@ -102,16 +103,24 @@ monitor_leave(struct file_rwlock *f, int rc)
  * Reading
  */
 
+/* Waits until no writer of another handle waits or is inside. */
+static int
+pass_gate(const struct ipc__lockfile *file, int64_t deadline)
+{
+	int rc;
+
+	if (!ipc__lockfile_closed(file, gate))
+		return 0;
+	rc = ipc__lockfile_take(file, gate, F_RDLCK, deadline);
+	return rc < 0 ? rc : ipc__lockfile_release(file, gate);
+}
+
+/* 1: a writer has died inside. */
 static int
 take_shared(const struct ipc__lockfile *file, int64_t deadline)
 {
-	int rc = 0;
+	int rc = pass_gate(file, deadline);
 
-	if (ipc__lockfile_closed(file, gate)) {
-		rc = ipc__lockfile_take(file, gate, F_RDLCK, deadline);
-		if (rc == 0)
-			rc = ipc__lockfile_release(file, gate);
-	}
 	if (rc == 0)
 		rc = ipc__lockfile_take(file, content, F_RDLCK, deadline);
 	if (rc < 0)
@@ -122,33 +131,53 @@ take_shared(const struct ipc__lockfile *file, int64_t deadline)
 	return rc;
 }
 
-/* With the mutex, which is let go meanwhile: for all readers of this handle. */
+/* With the mutex, which is let go meanwhile: for all readers of this handle, who
+ * wait until it is done. */
 static int
-open_for_all(struct file_rwlock *f, int64_t deadline)
+do_for_all(struct file_rwlock *f, int64_t deadline,
+    int (*what)(const struct ipc__lockfile *, int64_t))
 {
 	int rc;
 
 	f->opening = true;
 	pthread_mutex_unlock(&f->mutex);
-	rc = take_shared(&f->file, deadline);
+	rc = what(&f->file, deadline);
 	pthread_mutex_lock(&f->mutex);
 	f->opening = false;
-	f->hurt = rc == 1;
-	return rc < 0 ? rc : 0;
+	pthread_cond_broadcast(&f->changed);
+	return rc;
+}
+
+/* With the mutex: until this thread may join the readers, or be the first. */
+static int
+await_turn(struct file_rwlock *f, int64_t deadline)
+{
+	int rc = 0;
+
+	while (rc == 0) {
+		if (f->writing || f->opening || f->wanted > 0)
+			rc = monitor_wait(f, deadline);
+		else if (f->readers > 0 &&
+		    ipc__lockfile_closed(&f->file, gate))
+			rc = do_for_all(f, deadline, pass_gate);
+		else
+			break;
+	}
+	return rc;
 }
 
 static int
 file_read(struct file_rwlock *f, int64_t deadline)
 {
-	int rc = 0;
+	int rc;
 
 	pthread_mutex_lock(&f->mutex);
-	while (rc == 0 && (f->writing || f->opening || f->wanted > 0 ||
-	    (f->readers > 0 && ipc__lockfile_closed(&f->file, gate))))
-		rc = monitor_wait(f, deadline);
-	if (rc == 0 && f->readers == 0)
-		rc = open_for_all(f, deadline);
-	if (rc == 0) {
+	rc = await_turn(f, deadline);
+	if (rc == 0 && f->readers == 0) {
+		rc = do_for_all(f, deadline, take_shared);
+		f->hurt = rc == 1;
+	}
+	if (rc >= 0) {
 		f->readers++;
 		rc = f->hurt ? -EOWNERDEAD : 0;
 	}

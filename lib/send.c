@@ -235,9 +235,11 @@ begin(struct ipc_channel *ch, size_t total)
 		out->owner = pthread_self();
 	if (ipc__unlikely(total > out->half->record))
 		ipc__be_expect(out->half, total);
-	if (ipc__unlikely(out->life != NULL &&
-	    ++out->looks % IPC__LOOK_EVERY == 0 &&
-	    out->half->be->traits & IPC__SILENT))
+	if (ipc__likely(out->look_in-- > 0))
+		return 0;
+	out->look_in = out->half->be->traits & IPC__SPINS ?
+	    IPC__LOOK_EVERY_SPIN : IPC__LOOK_EVERY;
+	if (out->life != NULL && out->half->be->traits & IPC__SILENT)
 		return silent_end(ch) == -EAGAIN ? 0 : out->end;
 	return 0;
 }

@@ -20,6 +20,7 @@
 
 #include "barrier.h"
 #include "error.h"
+#include "ringquick.h"
 #include "shm.h"
 #include "shmopen.h"
 
@@ -74,6 +75,7 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 	else if (atomic_load_explicit(&r->own->can, memory_order_relaxed))
 		return ipc__fail(EOPNOTSUPP, "this ring relies on "
 		    "membarrier(2), which this process may not call");
+	s->direct = !s->slots && !map->sync;
 	s->map = map;
 	h->fd = -1;
 	h->record = s->slots ? s->latest.size : r->record;
@@ -223,6 +225,31 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 		synced = shm_sync(s->map);
 	shm_wake_receiver(s);
 	return synced < 0 ? synced : rc;
+}
+
+bool
+ipc__shm_put(struct ipc__half *h, const void *data, size_t size)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	if (!s->direct || !ring_put(&s->ring, data, size))
+		return false;
+	shm_wake_receiver(s);
+	return true;
+}
+
+ssize_t
+ipc__shm_get(struct ipc__half *h, void *buffer, size_t room)
+{
+	struct ipc__shm *s = shm_state(h);
+	ssize_t n;
+
+	if (s->slots)
+		return -1;
+	n = ring_get(&s->ring, buffer, room);
+	if (n >= 0)
+		shm_wake_sender(s);
+	return n;
 }
 
 ssize_t

@@ -30,8 +30,6 @@ struct ipc__shm_map {
 					   by us */
 	bool		 passed;	/* an end went to another process */
 	bool		 noted;		/* and that is noted as a holder */
-	uint64_t	 note;		/* for leave(), when the map goes */
-	void		(*leave)(uint64_t note);
 	bool		 sync;		/* on disk before a send returns */
 	_Atomic bool	 mirrored;
 	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the
@@ -45,6 +43,7 @@ struct ipc__shm {
 	struct ipc__latest latest;
 	struct ipc__shm_map *map;
 	bool		 slots;
+	bool		 direct;	/* nothing but a ring in memory */
 	bool		 lit;		/* our bell is readable, for sure */
 	int64_t		 calm;		/* not shrunk before this (ns) */
 	unsigned	 unquiet;	/* and it was in vain so often */
@@ -100,6 +99,8 @@ ssize_t	ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 	    const struct ipc__aside *aside);
 int	ipc__shm_reserve(struct ipc__half *h, void **data, size_t size);
 int	ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags);
+bool	ipc__shm_put(struct ipc__half *h, const void *data, size_t size);
+ssize_t	ipc__shm_get(struct ipc__half *h, void *buffer, size_t room);
 ssize_t	ipc__shm_peek(struct ipc__half *h, const void **data,
 	    unsigned *flags);
 void	ipc__shm_release(struct ipc__half *h, unsigned flags);

@@ -139,6 +139,17 @@ START_TEST(the_command_knows_who_calls)
 }
 END_TEST
 
+/* The server takes more files than usual, for its clients; the command's limit
+ * is the one that there was. */
+START_TEST(many_clients_at_once)
+{
+	serve("-n 4 unix:$dir/s", "ulimit -Sn");
+	expect(0, "60\n", "n=$(ulimit -Sn); for i in $(seq 60); do "
+	    "ipc call unix:$dir/s x & done | grep -cx $n; wait");
+	stop();
+}
+END_TEST
+
 static const char *const others[] = {
 	"tcp://127.0.0.1:0", "unixpacket:$dir/o", "memfd:$dir/o", "pipe:$dir/o",
 	"mmap:$dir/o", "posixshm:$name", "sysvmq:$name", "posixmq:$name",
@@ -372,6 +383,7 @@ main(void)
 	tcase_add_test(tc, a_failure_is_told_with_code_and_text);
 	tcase_add_test(tc, a_command_that_is_not_there_is_told);
 	tcase_add_test(tc, the_command_knows_who_calls);
+	tcase_add_test(tc, many_clients_at_once);
 	tcase_add_loop_test(tc, several_addresses_of_any_mechanism, 0, OTHERS);
 	tcase_add_test(tc, no_more_run_at_once_than_allowed);
 	tcase_add_test(tc, who_finds_no_place_to_wait_is_told);

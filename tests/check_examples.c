@@ -116,6 +116,33 @@ START_TEST(a_server_answers_many_clients_at_once)
 }
 END_TEST
 
+static const char *const called[] = { "unix", "memfd", "fifo" };
+#define CALLED	((int)(sizeof called / sizeof called[0]))
+
+START_TEST(rpc_client_calls_rpc_server)
+{
+	struct program server, client;
+	char command[256];
+
+	snprintf(command, sizeof command, "exec $examples/rpc_server "
+	    "%s:$dir/s tcp://127.0.0.1:0", called[_i]);
+	program_start(&server, NULL, command);
+	await_file(in_dir("s"));
+	snprintf(command, sizeof command, "$examples/rpc_client %s:$dir/s",
+	    called[_i]);
+	program_run(&client, 0, NULL, command);
+	ck_assert_ptr_nonnull(strstr(client.text, "2 + 3 = 5\n"));
+	ck_assert_ptr_nonnull(strstr(client.text, "first: well rested\n"));
+	ck_assert_ptr_nonnull(strstr(client.text, "second: well rested\n"));
+	ck_assert_ptr_nonnull(strstr(client.text, "\n1\n2\n3\n"));
+	ck_assert_ptr_nonnull(strstr(client.errors, "no such method: dream"));
+	program_free(&client);
+	kill(server.pid, SIGKILL);
+	ck_assert_int_eq(program_end(&server), 128 + SIGKILL);
+	program_free(&server);
+}
+END_TEST
+
 START_TEST(pipeline_is_that_of_the_shell)
 {
 	struct program p;
@@ -380,6 +407,7 @@ main(void)
 	    SERVERS);
 	tcase_add_loop_test(tc, walkie_talkie_takes_turns, 0, WALKIES);
 	tcase_add_test(tc, fifo_reader_prints_what_fifo_writers_send);
+	tcase_add_loop_test(tc, rpc_client_calls_rpc_server, 0, CALLED);
 	tcase_add_test(tc, pipeline_is_that_of_the_shell);
 	tcase_add_test(tc, joined_halves_are_one_channel);
 	tcase_add_loop_test(tc, frame_grabber_sees_every_frame, 0, GRABBERS);

@@ -173,9 +173,8 @@ random_frame(unsigned *seed)
 	size_t n = put(CALL + (unsigned)rand_r(seed) % 5, (unsigned)strlen(name)
 	    | (rand_r(seed) % 3 ? 0 : TAKES_PARTS), rand_r(seed) % 2 ?
 	    UINT32_MAX : (uint32_t)rand_r(seed) % 3, (uint64_t)rand_r(seed) % 8,
-	    NULL, 0);
+	    name, strlen(name));
 
-	memcpy(frame + 16, name, strlen(name));
 	if (frame[1] <= NOTIFY)
 		n = 24 + (size_t)rand_r(seed) % 100;
 	/* One in a while is broken somewhere. */
@@ -207,7 +206,10 @@ START_TEST(random_frames_harm_nobody)
 		expect(0, ipc_close(raw));
 		rpc_echo(r.c, 100);
 		rpc_stop(&r);
-		rpc_release_all(&r);
+		do {	/* what still lies there */
+			rc = ipc_rpc_serve(r.s, 20);
+			rpc_release_all(&r);
+		} while (rc == 0);
 		rpc_serve(&r);
 		rpc_end(&r);
 	}

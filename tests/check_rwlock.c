@@ -245,6 +245,39 @@ START_TEST(who_only_waited_to_write_is_not_told_of)
 }
 END_TEST
 
+static _Atomic bool gave_up;
+
+static void *
+give_up_soon(void *arg)
+{
+	int rc = ipc_rwlock_wrlock(arg, 200);
+
+	gave_up = true;
+	return rc == -ETIMEDOUT ? arg : NULL;
+}
+
+START_TEST(a_writer_that_gives_up_lets_readers_in)
+{
+	struct ipc_rwlock *l = make(_i), *other = NULL;
+	pthread_t thread;
+	void *result;
+
+	fine(open_kind(&other, 0));
+	fine(rdlock(l, -1));
+	ck_assert_int_eq(pthread_create(&thread, NULL, give_up_soon, other),
+	    0);
+	while (in_thread(l, rdlock, 0) != -EAGAIN && !gave_up)
+		sched_yield();
+	/* While the first reader is still inside. */
+	fine(in_thread(l, rdlock, SOON));
+	pthread_join(thread, &result);
+	ck_assert_ptr_eq(result, other);
+	fine(ipc_rwlock_unlock(l));
+	fine(ipc_rwlock_close(other));
+	done(l);
+}
+END_TEST
+
 static void *
 kill_late(void *arg)
 {
@@ -563,7 +596,7 @@ main(void)
 		a_dead_writer_is_told_until_one_has_repaired,
 		who_dies_while_repairing_is_told_of_too,
 		who_only_waited_to_write_is_not_told_of,
-		a_death_wakes_who_waits,
+		a_writer_that_gives_up_lets_readers_in, a_death_wakes_who_waits,
 		a_forked_child_does_not_own_its_parents_lock,
 		a_forked_child_does_not_hold_on_to_it,
 		readers_of_other_processes_see_whole_changes,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* WRAP: posix_fallocate */
+/* WRAP: posix_fallocate shmctl */
 /*
  * The shared-memory mechanisms by their tables: pairs, tickets, growing,
  * sleeping and waking between processes, and a hostile other side.  What a
@@ -8,6 +8,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -24,6 +25,7 @@
 
 #include <ipc/error.h>
 
+#include "backend/sysvshm.h"
 #include "shm.h"
 
 extern const struct ipc_backend ipc__backend_memfd;
@@ -539,6 +541,49 @@ memory_of(const struct ipc__half *h)
 	fclose(f);
 	return rss;
 }
+
+/* Killed after a segment is made and before it is removed. */
+static bool die_in_shmctl;
+int __real_shmctl(int id, int command, struct shmid_ds *ds);
+int __wrap_shmctl(int id, int command, struct shmid_ds *ds);
+
+int
+__wrap_shmctl(int id, int command, struct shmid_ds *ds)
+{
+	if (die_in_shmctl && command == IPC_RMID)
+		kill(getpid(), SIGKILL);
+	return __real_shmctl(id, command, ds);
+}
+
+static int
+segments_of(pid_t pid)
+{
+	struct shm_info info;
+	struct shmid_ds ds;
+	int i, n = 0, last = shmctl(0, SHM_INFO, (void *)&info);
+
+	for (i = 0; i <= last; i++)
+		n += shmctl(i, SHM_STAT, &ds) >= 0 && ds.shm_cpid == pid;
+	return n;
+}
+
+START_TEST(what_a_killed_maker_left_is_found)
+{
+	struct ends e;
+	pid_t child = fork();
+
+	if (child == 0) {
+		die_in_shmctl = true;
+		pair_of(&e, &ipc__backend_sysvshm, 0);
+		_exit(0);
+	}
+	ck_assert_int_eq(wait_for(child), 128 + SIGKILL);
+	/* Other programs of this machine may sweep it as well. */
+	ck_assert_int_le(segments_of(child), 1);
+	ipc__sysvshm_sweep(NULL, NULL);
+	ck_assert_int_eq(segments_of(child), 0);
+}
+END_TEST
 
 START_TEST(a_drained_ring_gives_its_memory_back)
 {
@@ -1128,6 +1173,7 @@ main(void)
 	    BACKENDS);
 	tcase_add_loop_test(tc, a_drained_ring_gives_its_memory_back, 0,
 	    BACKENDS);
+	tcase_add_test(tc, what_a_killed_maker_left_is_found);
 	tcase_add_test(tc, full_memory_is_an_error);
 	tcase_add_loop_test(tc, only_the_newest_is_there, 0, BACKENDS);
 	tcase_add_loop_test(tc, no_slot_is_ever_torn, 0, BACKENDS);

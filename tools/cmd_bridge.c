@@ -5,7 +5,6 @@
  * one relay does is in relay.c.
  */
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <err.h>
@@ -178,25 +177,12 @@ print_address(const struct ipc_listener *l)
 	return fflush(stdout) == EOF ? EXIT_FAILED : EXIT_OK;
 }
 
-/* A channel in an event loop has several descriptors, and the usual limit is
- * meant for programs that have few. */
-static void
-raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int
 set_up(struct bridge *b)
 {
 	static const int ends[] = { SIGINT, SIGTERM, 0 };
 
-	raise_limit();
+	raise_limit(NULL);
 	b->epoll = epoll_create1(EPOLL_CLOEXEC);
 	b->signals = catch_signals(ends, NULL);
 	if (b->epoll < 0 || b->signals < 0) {

@@ -110,6 +110,7 @@ serve(struct serving *v, char *addresses[], int count)
 		warn("signalfd");
 		return EXIT_FAILED;
 	}
+	raise_limit(&v->jobs.files);
 	status = set_up(v, addresses, count);
 	while (status == EXIT_OK && turn(v, true, &status))
 		;

@@ -2,6 +2,7 @@
 /*
  * What the subcommands share: options, getting a channel, output.
  */
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -127,6 +128,18 @@ failed(void)
 {
 	warnx("%s", ipc_errmsg());
 	return EXIT_FAILED;
+}
+
+void
+raise_limit(struct rlimit *old)
+{
+	struct rlimit limit = { 0, 0 };
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (old)
+		*old = limit;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int

@@ -100,6 +100,12 @@ int relay_stdio(struct ipc_channel *, int quiet, int gone_fd);
  * which are blocked from now on; the old mask goes to *old. */
 int catch_signals(const int *signals, void *old);
 
+/* Allows as many descriptors as there may be: a channel in an event loop has
+ * several, and the usual limit is meant for programs that have few.  The limit
+ * that was goes to *old, which may be NULL. */
+struct rlimit;
+void raise_limit(struct rlimit *old);
+
 /* All of standard input, to be freed, but no more than one byte above `most':
  * then the library says what was too large.  -1, with errno, if it fails. */
 int read_input(char **data, size_t *size, size_t most);

@@ -281,6 +281,7 @@ become(const struct job *j, int in, int out, int err_fd, pid_t parent)
 		_exit(126);
 	set_environment(j);
 	signal(SIGPIPE, SIG_DFL);
+	setrlimit(RLIMIT_NOFILE, &j->all->files);
 	sigprocmask(SIG_SETMASK, &j->all->mask, NULL);
 	execvp(command[0], command);
 	warn("%s", command[0]);

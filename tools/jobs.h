@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 
 #include "common.h"
 
@@ -23,7 +24,7 @@ struct job {
 	bool			 dead;		/* and reaped: see status */
 	int			 status;	/* of waitpid(2) */
 	int			 why;		/* it is being ended: a code */
-	double			 until;		/* then it is killed; 0: never */
+	double			 until;		/* killed then; 0: never */
 	bool			 full;		/* nobody takes its parts */
 	struct output {
 		int		 fd;		/* -1: its end */
@@ -42,6 +43,7 @@ struct jobs {
 	int			 limit;		/* ms that each has; -1 */
 	int			 ending;	/* no more: a code */
 	sigset_t		 mask;		/* the signals of a command */
+	struct rlimit		 files;		/* and its limit */
 	struct joblist		 list;		/* in the order they came */
 };
 
