@@ -470,6 +470,9 @@ BENCH ?=
 bench: ## measures everything beside other libraries: BENCH="options"
 bench: $(O)/bench/bench
 	$(Q)$(O)/bench/bench $(BENCH)
+	@CC="$(COMPILE) $(CPPFLAGS)" CXX="$(CXX) $(CFLAGS) $(CPPFLAGS)" \
+	    PKG_CONFIG="$(PKG_CONFIG)" \
+	    sh $(S)scripts/bench-peers.sh missing $(PEER_SRC) >&2
 
 $(O)/bench/bench: $(O)/bench/main.o $(PEER_OBJ) $(O)/libbench.a \
     $(O)/libipc.so $(O)/$(SONAME) $(O)/flags.stamp
