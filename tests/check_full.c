@@ -16,6 +16,7 @@
 #include "support.h"
 
 #define ROOM		"size=96k,mode=1777"
+#define IN_A_LINE	50
 #define SMALL		400
 #define DENIALS		10000	/* asked so often, a ring looks for memory */
 
@@ -179,6 +180,40 @@ START_TEST(a_ring_that_can_not_grow_tells_and_goes_on)
 	expect(32 * KIB, ipc_recv(ch[0], data, sizeof data, SOON));
 	close_ends(ch);
 	remove_it();
+	unmount_small();
+}
+END_TEST
+
+/* A drained ring has given its memory back when its receiver slept, and others
+ * have taken it: that is told, loses nothing, and passes. */
+START_TEST(a_ring_that_gets_no_memory_again_tells_and_goes_on)
+{
+	struct ipc_channel *ch[2];
+	int rc, sent = 0, got = 0;
+
+	begin_row(_i);
+	if (!may_mount())
+		return;
+	mount_small();
+	expect(0, make_ends(ch));
+	while (ipc_send(ch[1], data, IN_A_LINE, 0) == 0)
+		;
+	while (ipc_recv(ch[0], data, sizeof data, 0) >= 0)
+		;
+	for (int i = 0; i < 10; i++)
+		expect(-ETIMEDOUT, ipc_recv(ch[0], data, sizeof data, 50));
+	fill_disk(0);
+	for (; (rc = ipc_send(ch[1], &sent, sizeof sent, 0)) == 0; sent++)
+		;
+	expect(-ENOSPC, rc);
+	expect_sys(unlink(filler));
+	for (int i = 0; i < 5000; i++, got++) {
+		sent += ipc_send(ch[1], &sent, sizeof sent, SOON) == 0;
+		expect((long)sizeof rc, ipc_recv(ch[0], &rc, sizeof rc, SOON));
+		expect(got, rc);
+	}
+	expect_true(sent >= 5000);
+	close_ends(ch);
 	unmount_small();
 }
 END_TEST
@@ -351,6 +386,8 @@ main(void)
 	tcase_add_loop_test(tc, nothing_is_made_where_it_is_full, 0, ROWS);
 	tcase_add_loop_test(tc, a_ring_that_can_not_grow_tells_and_goes_on, 0,
 	    ROWS);
+	tcase_add_loop_test(tc,
+	    a_ring_that_gets_no_memory_again_tells_and_goes_on, OPENED, ROWS);
 	tc = tcase_open("wrong", 60);
 	tcase_add_loop_test(tc, another_layout_is_refused, 0, OPENED);
 	tcase_add_loop_test(tc, another_size_is_refused, 0, OPENED);
