@@ -65,6 +65,7 @@ ipc__whole_file(const struct ipc__address *a, const char *path,
 		return rc;
 	(void)ipc__temp_sweep(&place, SWEEP_MOST, NULL, NULL);
 	ipc__temp_name(temp, sizeof temp, name);
+	ipc__beside_note(place.dir, temp);
 	fd = openat(place.dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
 	    0600);
 	rc = fd == -1 ? ipc__fail_path("open", temp) : fill(fd, a);
@@ -77,6 +78,7 @@ ipc__whole_file(const struct ipc__address *a, const char *path,
 	}
 	if (rc < 0 && fd != -1)
 		unlinkat(place.dir, temp, 0);
+	ipc__beside_done(temp);
 	if (fd != -1)
 		close(fd);
 	close(place.dir);
