@@ -17,18 +17,6 @@
 
 #define TRIES	100		/* against others who make and remove it */
 
-static int
-allocate(int fd, uint64_t size)
-{
-	int rc;
-
-	do
-		rc = posix_fallocate(fd, 0, (off_t)size);
-	while (rc == EINTR);
-	return rc == 0 ? 0 : ipc__fail(rc, "posix_fallocate: %s: no room for "
-	    "%ju bytes", ipc_strerror(rc), (uintmax_t)size);
-}
-
 int
 ipc__region_map(struct ipc_region *r, size_t need, bool huge)
 {
@@ -67,7 +55,7 @@ grow(const struct ipc_region *r, uint64_t size)
 		return ipc__fail_sys("stat");
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size >= size)
 		return 0;
-	return allocate(r->fd, size);
+	return ipc__whole_allocate(r->fd, size);
 }
 
 static int
@@ -94,7 +82,7 @@ get(struct ipc_region *r, const struct ipc__address *a, const char *path,
 static int
 fill(int fd, const struct ipc__address *a)
 {
-	return allocate(fd, a->opt.size);
+	return ipc__whole_allocate(fd, a->opt.size);
 }
 
 static int
@@ -143,7 +131,7 @@ make_memfd(struct ipc_region *r, const struct ipc__address *a, bool huge)
 	    (huge ? MFD_HUGETLB : 0));
 	if (r->fd == -1)
 		return ipc__fail_sys("memfd_create");
-	rc = allocate(r->fd, a->opt.size);
+	rc = ipc__whole_allocate(r->fd, a->opt.size);
 	if (rc == 0 && fcntl(r->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW |
 	    F_SEAL_SEAL) == -1)
 		rc = ipc__fail_sys("fcntl(F_ADD_SEALS)");
