@@ -7,6 +7,8 @@
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <linux/magic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -16,6 +18,19 @@
 #include "wholefile.h"
 
 #define TRIES	100		/* against others who make and remove it */
+
+/* Of huge pages whole ones are mapped, and less than that is not unmapped. */
+static size_t
+whole_pages(int fd, size_t size)
+{
+	struct statfs fs;
+	size_t page;
+
+	if (fstatfs(fd, &fs) == -1 || fs.f_type != HUGETLBFS_MAGIC)
+		return size;
+	page = (size_t)fs.f_bsize;
+	return (size + page - 1) / page * page;
+}
 
 int
 ipc__region_map(struct ipc_region *r, size_t need, bool huge)
@@ -32,8 +47,8 @@ ipc__region_map(struct ipc_region *r, size_t need, bool huge)
 	    (size_t)st.st_size < need)
 		return ipc__fail(ERANGE, "it has %jd bytes, and size= asks for "
 		    "%zu", (intmax_t)st.st_size, need);
-	r->span = (size_t)st.st_size;
-	r->size = need != 0 ? need : r->span;
+	r->span = whole_pages(r->fd, (size_t)st.st_size);
+	r->size = need != 0 ? need : (size_t)st.st_size;
 	p = mmap(NULL, r->span, PROT_READ | (r->readonly ? 0 : PROT_WRITE),
 	    MAP_SHARED, r->fd, 0);
 	if (p == MAP_FAILED)
