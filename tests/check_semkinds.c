@@ -168,6 +168,20 @@ START_TEST(wrong_addresses_are_explained)
 }
 END_TEST
 
+START_TEST(too_many_at_once_are_none)
+{
+	struct ipc_sem *s = make_posix(INT_MAX - 2);
+
+	fails_with(EOVERFLOW, ipc_sem_post_many(s, 3), "SEM_VALUE_MAX");
+	ck_assert_uint_eq(value_of(s), INT_MAX - 2);
+	fine(ipc_sem_post_many(s, 2));
+	fails_with(EOVERFLOW, ipc_sem_post(s), "SEM_VALUE_MAX");
+	ck_assert_uint_eq(value_of(s), INT_MAX);
+	fine(ipc_sem_unlink(posix_address()));
+	fine(ipc_sem_close(s));
+}
+END_TEST
+
 START_TEST(the_address_may_tell_the_value)
 {
 	struct ipc_sem *s = NULL;
@@ -203,6 +217,7 @@ main(void)
 	tcase_add_test(tc, a_posix_semaphore_is_shared_with_sem_open);
 	tcase_add_test(tc, what_is_no_semaphore_is_refused);
 	tcase_add_test(tc, wrong_addresses_are_explained);
+	tcase_add_test(tc, too_many_at_once_are_none);
 	tcase_add_test(tc, the_address_may_tell_the_value);
 	tcase_add_test(tc, capabilities_are_told_by_scheme);
 	suite_add_tcase(suite, tc);
