@@ -10,9 +10,9 @@
  * After that somebody else may have taken it, and a third one have put the bell
  * out, before who sleeps has run at all.  It must not sleep on then: it knows
  * nothing of the new holder.  So what it sleeps on remembers the ringing.  That
- * is an edge-triggered epoll(7), which asks for what a FIFO always is, writable:
- * it is shown once for each time that the FIFO woke anybody, however little
- * there is left to be read.
+ * is an edge-triggered epoll(7), which asks for what a FIFO always is,
+ * writable: it is shown once for each time that the FIFO woke anybody, however
+ * little there is left to be read.
  */
 #include <sys/epoll.h>
 #include <sys/syscall.h>
