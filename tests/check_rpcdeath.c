@@ -386,6 +386,74 @@ START_TEST(a_child_closes_what_its_parent_goes_on_with)
 END_TEST
 
 /* Workers that were forked accept on copies of one listener. */
+/* Sends parts until nobody wants any more. */
+static long
+send_parts(struct job *j)
+{
+	int rc;
+
+	do
+		rc = ipc_rpc_part(j->buffer, large, 16 * KIB, SOON);
+	while (rc == 0);
+	return rc;
+}
+
+static struct ipc_rpc_stream *
+stream_of_thread(struct job *j)
+{
+	struct ipc_rpc_request q = { .struct_size = sizeof q,
+	    .method = "hold", .timeout = -1 };
+	struct ipc_rpc_stream *s;
+
+	expect(0, ipc_rpc_stream_open(&s, r.c, &q));
+	rpc_wait_held(&r, 1);
+	j->buffer = rpc_take_held(&r, 0);
+	job_start(j, send_parts);
+	return s;
+}
+
+/* Its own threads are woken, and those that waited in the parent are not. */
+static _Noreturn void
+child_goes_on(struct ipc_rpc_stream *parents)
+{
+	struct ipc_rpc_stream *s;
+	struct job j = { 0 };
+
+	rpc_serve(&r);
+	expect(0, ipc_rpc_stream_close(parents));
+	s = stream_of_thread(&j);
+	for (int i = 0; i < 200; i++)
+		expect(IPC_RPC_MORE, ipc_rpc_stream_next(s, NULL, NULL, SOON));
+	expect(0, ipc_rpc_stream_close(s));
+	expect(-ECANCELED, job_end(&j));
+	expect(-ECANCELED, ipc_rpc_reply(j.buffer, NULL, 0));
+	rpc_end(&r);
+	_exit(0);
+}
+
+START_TEST(a_child_goes_on_where_a_thread_waited_for_room)
+{
+	struct ipc_rpc_stream *s;
+	struct job j = { 0 };
+	pid_t pid;
+
+	rpc_begin(_i, &r);
+	s = stream_of_thread(&j);
+	pause_ms(30);
+	rpc_stop(&r);
+	pid = fork();
+	expect_sys(pid);
+	if (pid == 0)
+		child_goes_on(s);
+	peer_done(pid);
+	expect(0, ipc_rpc_client_close(r.c));
+	expect(0, ipc_rpc_server_close(r.s));
+	expect(-EPIPE, job_end(&j));
+	expect(-EPIPE, ipc_rpc_reply(j.buffer, NULL, 0));
+	expect(0, ipc_rpc_stream_close(s));
+}
+END_TEST
+
 START_TEST(forked_workers_share_a_listener)
 {
 	struct ipc_rpc_client *c;
@@ -439,6 +507,8 @@ main(void)
 	tc = tcase_open("forks", 20);
 	for_each_case(tc, a_child_closes_what_its_parent_goes_on_with, TALKS,
 	    CALLS | IPC_CAP_RELIABLE | FORKS);
+	for_each_case(tc, a_child_goes_on_where_a_thread_waited_for_room,
+	    TALKS, CALLS | IPC_CAP_RELIABLE | IPC_CAP_LARGE | FORKS);
 	for_each_case(tc, forked_workers_share_a_listener, SESSION,
 	    CALLS | IPC_CAP_RELIABLE | FORKS);
 	return suite_close();
