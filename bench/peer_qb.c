@@ -444,8 +444,8 @@ static const enum qb_ipc_type through_rings = QB_IPC_SHM,
 static const struct subject
     ring = RINGS("libqb ring", 0, &semaphore),
     ring_polling = RINGS("libqb ring, polled", SUBJECT_SPINS, &polling),
-    ipc_shm = CALLS("libqb ipc SHM", &through_rings),
-    ipc_socket = CALLS("libqb ipc SOCKET", &through_sockets);
+    ipc_shm = CALLS("libqb SHM", &through_rings),
+    ipc_socket = CALLS("libqb SOCKET", &through_sockets);
 
 SUBJECT_PEERS(peer_qb);
 const struct subject *const peer_qb[] = { &ring, &ring_polling, &ipc_shm,
