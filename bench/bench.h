@@ -32,7 +32,7 @@ void	bench_format(const struct bench_metric *, size_t size, double value,
 void	bench_format_size(size_t size, char *text, size_t room);
 
 void	bench_print_tables(FILE *, const struct bench_results *);
-/* What is left of a metric that has no sizes: ours beside each of the others. */
+/* For a metric without sizes: ours beside each of the others. */
 void	bench_print_against(FILE *, const struct bench_results *,
 	    const struct bench_metric *, enum bench_distance);
 void	bench_print_json(FILE *, const struct bench_results *);

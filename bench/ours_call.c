@@ -228,10 +228,10 @@ channel_detach(void *end)
 
 #define CHANNEL(name_, scheme, under_)		\
 {						\
-	.name = name_,				\
+	.name = (name_),			\
 	.kind = SUBJECT_OURS,			\
-	.under = under_,			\
-	.parameter = scheme,			\
+	.under = (under_),			\
+	.parameter = (scheme),			\
 	.prepare = channel_prepare,		\
 	.attach = channel_attach,		\
 	.call = channel_call,			\
@@ -241,10 +241,10 @@ channel_detach(void *end)
 
 #define CALLS(name_, scheme, under_)		\
 {						\
-	.name = name_,				\
+	.name = (name_),			\
 	.kind = SUBJECT_OURS,			\
-	.under = under_,			\
-	.parameter = scheme,			\
+	.under = (under_),			\
+	.parameter = (scheme),			\
 	.prepare = rpc_prepare,			\
 	.attach = rpc_attach,			\
 	.call = rpc_call,			\

@@ -272,12 +272,13 @@ bus_release(void *end)
 static ssize_t
 bus_recv(void *end, void *buffer, size_t size)
 {
-	const void *data = NULL;
+	const void *data = "";
 	ssize_t n = bus_peek(end, &data);
 
 	if (n < 0)
 		return n;
-	memcpy(buffer, data, (size_t)n < size ? (size_t)n : size);
+	if (n > 0)
+		memcpy(buffer, data, (size_t)n < size ? (size_t)n : size);
 	bus_release(end);
 	return n;
 }
@@ -297,8 +298,8 @@ answer(DBusMessage *m, void *buffer, size_t size)
 		return subject_fail(0, "%s", dbus_message_get_error_name(m)),
 		    -EPROTO;
 	n = get(m, &data);
-	if (n > 0)
-		memcpy(buffer, data, (size_t)n < size ? (size_t)n : size);
+	if (n > 0 && (size_t)n <= size)
+		memcpy(buffer, data, (size_t)n);
 	return n;
 }
 

@@ -413,10 +413,10 @@ static const enum qb_ipc_type through_rings = QB_IPC_SHM,
 
 #define RINGS(name_, traits_, flags)		\
 {						\
-	.name = name_,				\
+	.name = (name_),			\
 	.kind = SUBJECT_PEER,			\
-	.traits = traits_,			\
-	.parameter = flags,			\
+	.traits = (traits_),			\
+	.parameter = (flags),			\
 	.prepare = rings_prepare,		\
 	.attach = ring_attach,			\
 	.send = ring_send,			\
@@ -431,9 +431,9 @@ static const enum qb_ipc_type through_rings = QB_IPC_SHM,
 
 #define CALLS(name_, type)			\
 {						\
-	.name = name_,				\
+	.name = (name_),			\
 	.kind = SUBJECT_PEER,			\
-	.parameter = type,			\
+	.parameter = (type),			\
 	.attach = call_attach,			\
 	.call = ipc_call,			\
 	.call_many = ipc_call_many,		\
