@@ -65,6 +65,16 @@ nobody(const struct ipc_rpc_call *call)
 	return 0;
 }
 
+/* What ipc_rpc_cancelled() told is true of the answer as well, even before the
+ * thread that serves has noticed. */
+static int
+late(const struct ipc_rpc_call *call)
+{
+	if (ipc__likely(call->deadline < 0 || ipc__now() < call->deadline))
+		return 0;
+	return ipc__fail(ECANCELED, "%s: its time is over", call->method);
+}
+
 static int
 answer(struct ipc_rpc_call *call, struct ipc__rpc_msg *m)
 {
@@ -76,6 +86,12 @@ answer(struct ipc_rpc_call *call, struct ipc__rpc_msg *m)
 	rc = nobody(call);
 	if (rc < 0)
 		return rc;
+	rc = late(call);
+	if (ipc__unlikely(rc < 0)) {
+		/* Its client waits for a last word on it. */
+		(void)ipc__rpc_say_error(call->x, call->id, ETIMEDOUT, "");
+		return rc;
+	}
 	m->head.id = call->id;
 	rc = ipc__rpc_say(call->x, m);
 	if (ipc__unlikely(rc == -EMSGSIZE || rc == -EOPNOTSUPP)) {
@@ -242,8 +258,8 @@ ipc_rpc_part(struct ipc_rpc_call *call, const void *data, size_t size,
 		    "in one", call->method);
 	set_until(&until, timeout);
 	pthread_mutex_lock(&call->x->lock);
-	while ((rc = nobody(call)) == 0 && !has_room(call) &&
-	    (rc = wait_room(call, timeout, &until)) == 0)
+	while ((rc = nobody(call)) == 0 && (rc = late(call)) == 0 &&
+	    !has_room(call) && (rc = wait_room(call, timeout, &until)) == 0)
 		continue;
 	if (rc == 0)
 		rc = send_part(call, data, size);

@@ -60,8 +60,6 @@ ipc__shm_unref(struct ipc__shm_map *map)
 	shm_close_fd(map->bell[0]);
 	shm_close_fd(map->bell[1]);
 	shm_close_fd(map->notes);
-	if (map->leave)
-		map->leave(map->note);
 	free(map);
 	errno = saved;
 }

@@ -39,7 +39,7 @@ for out in "$tmp"/out.*; do
 		sub(/.*Client Request: /, "")
 		what = $0
 	}
-	/^summary: / || /^totals: / { total = $2 }
+	/^summary: / { total = $2 }
 	END { if (what) printf "%s %d\n", what, total / messages }' "$out"
 done | sort -k1,1 -k2,2n -k3,3r >"$tmp/now"
 

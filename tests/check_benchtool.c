@@ -157,6 +157,7 @@ START_TEST(every_mechanism_is_measured)
 	struct program p;
 	char what[64];
 
+	claim_queues();
 	program_run(&p, 0, NULL, SHORT "-j -s 64 -o round-trip");
 	ck_assert_msg(is_json(p.text), "%s", p.text);
 	ck_assert_ptr_null(strstr(p.text, "\"state\": \"failed\""));
