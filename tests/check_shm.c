@@ -7,6 +7,7 @@
  */
 
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include "backend/sysvshm.h"
 #include "rings.h"
@@ -648,6 +649,27 @@ START_TEST(full_memory_is_an_error)
 }
 END_TEST
 
+/* The kernel's own answer would be a signal that kills. */
+START_TEST(a_limit_of_file_sizes_is_an_error)
+{
+	const struct rlimit less = { 100000, RLIM_INFINITY };
+	struct ipc_channel *ch[2];
+	char address[16];
+
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &less), 0);
+	snprintf(address, sizeof address, "%s:",
+	    backends[_i]->mechanism.scheme);
+	if (backends[_i] == &ipc__backend_sysvshm) {
+		ck_assert_int_eq(ipc_pair(ch, address, 0), 0);
+		ipc_close(ch[0]);
+		ipc_close(ch[1]);
+		return;
+	}
+	ck_assert_int_eq(ipc_pair(ch, address, 0), -EFBIG);
+	ck_assert_ptr_nonnull(strstr(ipc_errmsg(), "RLIMIT_FSIZE"));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -674,6 +696,7 @@ main(void)
 	    BACKENDS);
 	tcase_add_test(tc, what_a_killed_maker_left_is_found);
 	tcase_add_test(tc, full_memory_is_an_error);
+	tcase_add_loop_test(tc, a_limit_of_file_sizes_is_an_error, 0, BACKENDS);
 	tcase_add_loop_test(tc, only_the_newest_is_there, 0, BACKENDS);
 	tcase_add_loop_test(tc, no_slot_is_ever_torn, 0, BACKENDS);
 	tcase_add_loop_test(tc, a_hostile_side_breaks_only_its_ring, 0, 4);
