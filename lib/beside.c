@@ -21,14 +21,14 @@
 
 /* The runtime directory, if it is not this one, whose names need no notes. */
 static int
-open_notes(int dir, bool make)
+open_notes(int dir)
 {
 	char path[IPC__PATH_MAX];
 	struct stat ours, there;
-	int fd = ipc__runtime_open(NULL, make, path, sizeof path);
+	int fd = ipc__runtime_open(NULL, true, path, sizeof path);
 
-	if (fd < 0 || dir == -1)
-		return fd;
+	if (fd < 0)
+		return -1;
 	if (fstat(fd, &ours) == 0 && fstat(dir, &there) == 0 &&
 	    (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino))
 		return fd;
@@ -52,39 +52,36 @@ path_of(int dir, char *path, size_t size)
 }
 
 /* /dev/shm is collected itself. */
-void
+int
 ipc__beside_note(int dir, const char *temp)
 {
 	char path[IPC__PATH_MAX];
 	struct ipc__error before;
-	int notes;
+	int notes = -1;
 
 	ipc__error_keep(&before);
-	notes = open_notes(dir, true);
-	if (notes >= 0) {
-		if (path_of(dir, path, sizeof path) == 0 &&
-		    strcmp(path, "/dev/shm") != 0 &&
-		    strlcat(path, "/", sizeof path) < sizeof path &&
-		    strlcat(path, temp, sizeof path) < sizeof path)
-			(void)symlinkat(path, notes, temp);
+	if (path_of(dir, path, sizeof path) == 0 &&
+	    strcmp(path, "/dev/shm") != 0 &&
+	    strlcat(path, "/", sizeof path) < sizeof path &&
+	    strlcat(path, temp, sizeof path) < sizeof path)
+		notes = open_notes(dir);
+	if (notes >= 0 && symlinkat(path, notes, temp) == -1) {
 		close(notes);
+		notes = -1;
 	}
 	ipc__error_restore(&before);
+	return notes;
 }
 
 void
-ipc__beside_done(const char *temp)
+ipc__beside_done(int note, const char *temp)
 {
-	struct ipc__error before;
-	int saved = errno, notes;
+	int saved = errno;
 
-	ipc__error_keep(&before);
-	notes = open_notes(-1, false);
-	if (notes >= 0) {
-		unlinkat(notes, temp, 0);
-		close(notes);
-	}
-	ipc__error_restore(&before);
+	if (note < 0)
+		return;
+	unlinkat(note, temp, 0);
+	close(note);
 	errno = saved;
 }
 

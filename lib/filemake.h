@@ -14,6 +14,7 @@ struct ipc__new_file {
 	int	fd;
 	char	base[IPC__NAME_MAX + 1];
 	char	temp[IPC__TEMP_MAX + 1];	/* "": it has no name yet */
+	int	note;		/* of that name, see beside.c; else -1 */
 };
 
 /* A new, empty file for the name path, not yet called so; open for reading and

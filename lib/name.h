@@ -109,10 +109,11 @@ int ipc__temp_sweep(const struct ipc__place *place, unsigned most,
  */
 
 /* Before a file of this temporary name is made in an open directory, and when
- * it has no such name any more.  They can not fail: what has no note is swept
- * by the next maker in that directory only. */
-void ipc__beside_note(int dir, const char *temp);
-void ipc__beside_done(const char *temp);
+ * it has no such name any more.  The first gives out what the second wants, -1
+ * if there is no note: what has none is swept by the next maker in that
+ * directory only. */
+int ipc__beside_note(int dir, const char *temp);
+void ipc__beside_done(int note, const char *temp);
 
 /* Removes what the dead left at places that the runtime directory has notes
  * of, and those notes. */

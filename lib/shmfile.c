@@ -45,13 +45,13 @@ static int
 short_named(const char *dir)
 {
 	char name[IPC__TEMP_MAX];
-	int at, fd;
+	int at, note, fd;
 
 	at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0)
 		return ipc__fail(errno, "%s: open: %s", dir, strerror(errno));
 	ipc__temp_name(name, sizeof name, "ring");
-	ipc__beside_note(at, name);
+	note = ipc__beside_note(at, name);
 	fd = openat(at, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC |
 	    O_NOFOLLOW, 0600);
 	if (fd < 0)
@@ -59,7 +59,7 @@ short_named(const char *dir)
 		    strerror(errno));
 	else
 		unlinkat(at, name, 0);
-	ipc__beside_done(name);
+	ipc__beside_done(note, name);
 	close(at);
 	return fd;
 }

@@ -319,18 +319,19 @@ publish(const struct ipc__place *place, const char *temp, const char *name)
  * What the others call
  */
 
+/* note: for ipc__beside_done(). */
 static int
 bind_temp(const struct ipc__place *place, const char *base, int fd, char *temp,
-    size_t size)
+    size_t size, int *note)
 {
 	int rc = -EADDRINUSE;
 
 	for (int i = 0; i < TRIES && rc == -EADDRINUSE; i++) {
 		ipc__temp_name(temp, size, base);
-		ipc__beside_note(place->dir, temp);
+		*note = ipc__beside_note(place->dir, temp);
 		rc = bind_at(fd, place, temp);
 		if (rc < 0)
-			ipc__beside_done(temp);
+			ipc__beside_done(*note, temp);
 	}
 	errno = -rc;
 	return rc < 0 ? ipc__fail_path("bind", place->path) : 0;
@@ -342,9 +343,9 @@ listen_at(const struct ipc__address *a, const struct ipc__place *place,
     const char *base, int fd, struct stat *st)
 {
 	char temp[IPC__TEMP_MAX + 1];
-	int rc;
+	int note, rc;
 
-	rc = bind_temp(place, base, fd, temp, sizeof temp);
+	rc = bind_temp(place, base, fd, temp, sizeof temp, &note);
 	if (rc < 0)
 		return rc;
 	rc = dress(a, place, temp, st);
@@ -355,7 +356,7 @@ listen_at(const struct ipc__address *a, const struct ipc__place *place,
 		rc = publish(place, temp, base);
 	if (rc < 0)
 		unlinkat(place->dir, temp, 0);
-	ipc__beside_done(temp);
+	ipc__beside_done(note, temp);
 	return rc;
 }
 

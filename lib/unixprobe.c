@@ -117,10 +117,10 @@ static int
 take_away(const struct ipc__place *place, const char *name)
 {
 	char aside[IPC__TEMP_MAX + 1];
-	int rc;
+	int note, rc;
 
 	ipc__temp_name(aside, sizeof aside, name);
-	ipc__beside_note(place->dir, aside);
+	note = ipc__beside_note(place->dir, aside);
 	if (renameat(place->dir, name, place->dir, aside) == -1) {
 		rc = errno == ENOENT ? 0 :
 		    ipc__fail_path("removing what a dead process left at",
@@ -135,7 +135,7 @@ take_away(const struct ipc__place *place, const char *name)
 		unlinkat(place->dir, aside, 0);
 	}
 out:
-	ipc__beside_done(aside);
+	ipc__beside_done(note, aside);
 	return rc;
 }
 

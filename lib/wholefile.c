@@ -90,13 +90,13 @@ ipc__whole_file(const struct ipc__address *a, const char *path,
 	char temp[IPC__TEMP_MAX];
 	struct ipc__place place = { .dir = -1 };
 	const char *name;
-	int fd, rc = open_place(path, &place, &name);
+	int note, fd, rc = open_place(path, &place, &name);
 
 	if (rc < 0)
 		return rc;
 	(void)ipc__temp_sweep(&place, SWEEP_MOST, NULL, NULL);
 	ipc__temp_name(temp, sizeof temp, name);
-	ipc__beside_note(place.dir, temp);
+	note = ipc__beside_note(place.dir, temp);
 	fd = openat(place.dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
 	    0600);
 	rc = fd == -1 ? ipc__fail_path("open", temp) : fill(fd, a);
@@ -109,7 +109,7 @@ ipc__whole_file(const struct ipc__address *a, const char *path,
 	}
 	if (rc < 0 && fd != -1)
 		unlinkat(place.dir, temp, 0);
-	ipc__beside_done(temp);
+	ipc__beside_done(note, temp);
 	if (fd != -1)
 		close(fd);
 	close(place.dir);

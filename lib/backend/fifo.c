@@ -88,24 +88,26 @@ same_file(int a, int b)
 
 /* What killed ones left in this directory ("": here) goes, and what is to be
  * made there is noted. */
-static void
+static int
 tidy(const char *dir, const char *temp)
 {
 	struct ipc__place place = { .path = dir, .path_len = strlen(dir) };
+	int note;
 
 	place.dir = open(*dir != '\0' ? dir : ".", O_PATH | O_DIRECTORY |
 	    O_CLOEXEC);
 	if (place.dir < 0)
-		return;
+		return -1;
 	ipc__temp_sweep(&place, SWEEP_MOST, NULL, NULL);
-	ipc__beside_note(place.dir, temp);
+	note = ipc__beside_note(place.dir, temp);
 	close(place.dir);
+	return note;
 }
 
 /* A name that nobody uses, in the directory of path, and that tells who made
- * it; those of the dead go. */
+ * it; those of the dead go.  note: for hidden_done(). */
 static int
-hidden_path(const char *path, char *hidden, size_t size)
+hidden_path(const char *path, char *hidden, size_t size, int *note)
 {
 	const char *slash = strrchr(path, '/');
 	size_t dir = slash != NULL ? (size_t)(slash - path) + 1 : 0;
@@ -116,18 +118,18 @@ hidden_path(const char *path, char *hidden, size_t size)
 	ipc__temp_name(name, sizeof name, "fifo");
 	memcpy(hidden, path, dir);
 	hidden[dir] = '\0';
-	tidy(hidden, name);
+	*note = tidy(hidden, name);
 	strlcpy(hidden + dir, name, size - dir);
 	return 0;
 }
 
 /* There is nothing of that name any more. */
 static void
-hidden_done(const char *hidden)
+hidden_done(int note, const char *hidden)
 {
 	const char *slash = strrchr(hidden, '/');
 
-	ipc__beside_done(slash != NULL ? slash + 1 : hidden);
+	ipc__beside_done(note, slash != NULL ? slash + 1 : hidden);
 }
 
 /* Makes it and opens it to receive.  Every further step goes by this
@@ -173,14 +175,14 @@ static int
 fifo_create(const struct ipc__address *a)
 {
 	char path[IPC__PATH_MAX];
-	int fd, rc;
+	int note, fd, rc;
 
-	rc = hidden_path(a->name, path, sizeof path);
+	rc = hidden_path(a->name, path, sizeof path, &note);
 	if (rc < 0)
 		return rc;
 	fd = make_at(path);
 	if (fd < 0) {
-		hidden_done(path);
+		hidden_done(note, path);
 		return fd;
 	}
 	rc = set_owner(fd, &a->opt);
@@ -191,7 +193,7 @@ fifo_create(const struct ipc__address *a)
 	}
 	if (rc < 0)
 		unlink(path);
-	hidden_done(path);
+	hidden_done(note, path);
 	close(fd);
 	return rc;
 }
@@ -203,7 +205,7 @@ fifo_create(const struct ipc__address *a)
 /* The name says where; as it would be gone again, it is not used itself: a
  * process that is killed here leaves nothing in the way of the next. */
 static int
-pair_path(const struct ipc__address *a, char *path, size_t size)
+pair_path(const struct ipc__address *a, char *path, size_t size, int *note)
 {
 	struct stat st;
 
@@ -211,7 +213,7 @@ pair_path(const struct ipc__address *a, char *path, size_t size)
 		return ipc__private_path("fifo", path, size);
 	if (lstat(a->name, &st) == 0)
 		return ipc__fail(EEXIST, "there is something of this name");
-	return hidden_path(a->name, path, size);
+	return hidden_path(a->name, path, size, note);
 }
 
 static int
@@ -244,12 +246,12 @@ fifo_pair(struct ipc__half *a, struct ipc__half *b,
 {
 	char path[IPC__PATH_MAX];
 	int fds[2] = { -1, -1 };
-	int rc;
+	int note = -1, rc;
 
-	rc = pair_path(address, path, sizeof path);
+	rc = pair_path(address, path, sizeof path, &note);
 	if (rc == 0) {
 		rc = open_both(path, &address->opt, fds);
-		hidden_done(path);
+		hidden_done(note, path);
 	}
 	if (rc < 0)
 		return rc;
@@ -442,13 +444,13 @@ static int
 fifo_unlink(const struct ipc__address *a)
 {
 	char path[IPC__PATH_MAX];
-	int rc;
+	int note, rc;
 
 	rc = check_kind(a->name);
 	if (rc == 0 && unlink(a->name) < 0)
 		rc = ipc__fail_sys("unlink");
-	if (rc == 0)
-		(void)hidden_path(a->name, path, sizeof path);
+	if (rc == 0 && hidden_path(a->name, path, sizeof path, &note) == 0)
+		hidden_done(note, path);
 	return rc;
 }
 
