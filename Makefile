@@ -404,8 +404,8 @@ check-model: ## spin finds no lost wake-up in the ring's sleeping
 # The tests that repeat themselves, as often as their heads say: hours.  How
 # long a hostile side is at it is 18 ms for each percent: three minutes.
 LONG := death fork futexlock gc idle journal journalkill lock names8 namerace \
-	order queueleft reopen restart ring scribble shm synckill syncnames8 sysname \
-	threads unixname wake
+	order queueleft reopen restart ring rpchostile rpcmany scribble shm synckill \
+	syncnames8 sysname threads unixname wake
 ROUNDS ?= 10000
 check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
 	@IPC_TEST_ROUNDS=$(ROUNDS) IPC_CHECK_HOSTILE=$$(($(ROUNDS) * 18)) \
@@ -470,6 +470,9 @@ BENCH ?=
 bench: ## measures everything beside other libraries: BENCH="options"
 bench: $(O)/bench/bench
 	$(Q)$(O)/bench/bench $(BENCH)
+	@CC="$(COMPILE) $(CPPFLAGS)" CXX="$(CXX) $(CFLAGS) $(CPPFLAGS)" \
+	    PKG_CONFIG="$(PKG_CONFIG)" \
+	    sh $(S)scripts/bench-peers.sh missing $(PEER_SRC) >&2
 
 $(O)/bench/bench: $(O)/bench/main.o $(PEER_OBJ) $(O)/libbench.a \
     $(O)/libipc.so $(O)/$(SONAME) $(O)/flags.stamp

@@ -10,8 +10,11 @@
 #include <sys/shm.h>
 #include <sys/wait.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -28,6 +31,7 @@
 #define LINE_MOST_MS	300.0	/* where others keep the two sides apart */
 #define PER_LINK	50	/* ms of patience */
 #define MANY_LINKS	32	/* want more descriptors than is usual */
+#define MEMORY		"/dev/shm"	/* where names of shared memory are */
 #define SPINS		2000	/* looks before the processor is given away */
 
 unsigned bench_patience = 10000;
@@ -84,6 +88,13 @@ subject_note_segment(int id)
 {
 	if (shared->segments < BENCH_NOTES)
 		shared->segment[shared->segments++] = id;
+}
+
+void
+subject_note_memory(const char *prefix)
+{
+	snprintf(shared->memory_name, sizeof shared->memory_name, "%s",
+	    prefix);
 }
 
 /*
@@ -413,9 +424,38 @@ bench_cells_end(void)
 	shared = NULL;
 }
 
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+/* Files, and directories with all that is in them. */
+static void
+remove_memory(const char *prefix)
+{
+	char path[PATH_MAX];
+	struct dirent *d;
+	DIR *dir = opendir(MEMORY);
+
+	while (dir && (d = readdir(dir)))
+		if (strncmp(d->d_name, prefix, strlen(prefix)) == 0) {
+			snprintf(path, sizeof path, "%s/%s", MEMORY,
+			    d->d_name);
+			nftw(path, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+		}
+	if (dir)
+		closedir(dir);
+}
+
 static void
 remove_notes(void)
 {
+	if (*shared->memory_name)
+		remove_memory(shared->memory_name);
 	for (unsigned i = 0; i < shared->queues && i < BENCH_NOTES; i++)
 		msgctl(shared->queue[i], IPC_RMID, NULL);
 	for (unsigned i = 0; i < shared->segments && i < BENCH_NOTES; i++)

@@ -66,6 +66,7 @@ struct bench_shared {
 	pid_t		pid[2];
 	int		queue[BENCH_NOTES], segment[BENCH_NOTES];
 	unsigned	queues, segments;
+	char		memory_name[64];	/* "": none */
 	/* Written by side 1 before a barrier and read by side 0 behind it. */
 	struct bench_use use;
 	double		memory;
@@ -101,6 +102,7 @@ struct bench_metric {
 	const char	*title;		/* for people */
 	const char	*unit;		/* of value 0, the one to compare */
 	bool		 more;		/* of it is better */
+	bool		 calls;		/* for request and reply */
 	bool		 sized;		/* measured for each size */
 	size_t		 size;		/* where it is not */
 	unsigned	 links[2];	/* that it wants; 0: one, or what the

@@ -14,7 +14,7 @@
 const struct bench_metric *const bench_metrics[] = {
 	&bench_round_trip, &bench_rate, &bench_batch, &bench_peek,
 	&bench_place_rate, &bench_wake_up, &bench_set_up, &bench_memory,
-	&bench_idle, NULL
+	&bench_idle, &bench_call, &bench_calls, NULL
 };
 
 int

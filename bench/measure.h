@@ -12,7 +12,7 @@
 
 extern const struct bench_metric bench_round_trip, bench_rate, bench_batch,
     bench_peek, bench_place_rate, bench_wake_up, bench_set_up, bench_memory,
-    bench_idle;
+    bench_idle, bench_call, bench_calls;
 
 /* All of them, in the order of the table; NULL at the end. */
 extern const struct bench_metric *const bench_metrics[];

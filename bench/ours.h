@@ -11,4 +11,7 @@
  * a text: it can not.  It stays. */
 const struct subject *ours_new(const char *address);
 
+/* Those that are for calls; NULL at the end. */
+extern const struct subject *const ours_calls[];
+
 #endif

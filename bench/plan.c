@@ -188,7 +188,8 @@ is_wanted(const struct step *s)
 	const struct subject *subject = s->cell.subject;
 	bool one = s->cell.place.relation == BENCH_SAME_CPU;
 
-	if (!s->cell.metric->fits(subject, s->cell.size))
+	if (s->cell.metric->calls != (subject->call != NULL) ||
+	    !s->cell.metric->fits(subject, s->cell.size))
 		return false;
 	if (one && subject->traits & SUBJECT_SPINS &&
 	    subject->kind != SUBJECT_RAW)

@@ -52,8 +52,7 @@ may_be(const struct bench_result *r, const struct subject *s,
 		return s->kind == SUBJECT_PEER;
 	default:
 		name = kernel_name(r);
-		return s->kind == SUBJECT_RAW && name &&
-		    strcmp(s->name, name) == 0;
+		return name && strcmp(s->name, name) == 0;
 	}
 }
 

@@ -54,6 +54,20 @@ is_chooser(const char *scheme)
 	    !strcmp(scheme, "local");
 }
 
+/* Calls over one of these addresses' schemes? */
+static bool
+is_of(char *addresses[], int count, const struct subject *s)
+{
+	const char *scheme = s->parameter;
+	size_t n = strlen(scheme);
+
+	for (int i = 0; i < count; i++)
+		if (strncmp(addresses[i], scheme, n) == 0 &&
+		    (!addresses[i][n] || addresses[i][n] == ':'))
+			return true;
+	return false;
+}
+
 static int
 choose_ours(struct chosen *c, int count, char *addresses[])
 {
@@ -74,6 +88,9 @@ choose_ours(struct chosen *c, int count, char *addresses[])
 		if (!is_chooser(list[i]->scheme) &&
 		    (s = ours_new(list[i]->scheme)))
 			choose(c, s);
+	for (size_t i = 0; ours_calls[i]; i++)
+		if (count == 0 || is_of(addresses, count, ours_calls[i]))
+			choose(c, ours_calls[i]);
 	return 0;
 }
 

@@ -38,8 +38,8 @@
  * (extern "C" in C++, where SUBJECT_PEERS declares it).  Comments in its first
  * 10 lines, like those of examples/, say what it needs, and it is left out
  * where that is missing: "LIBS: libfoo", packages of pkg-config; "HEADERS:
- * boost/foo.hpp", where there is no .pc file; "PACKAGES: libfoo-dev", what
- * `make setup-bench' installs.
+ * boost/foo.hpp", where there is no .pc file, and "LINK: -lfoo" with it;
+ * "PACKAGES: libfoo-dev", what `make setup-bench' installs.
  */
 #ifndef BENCH_SUBJECT_H
 #define BENCH_SUBJECT_H
@@ -77,6 +77,7 @@ enum subject_trait {
 };
 
 struct subject;
+struct subject_work;
 struct payload;
 
 /* Declares, in a file of peers, what it defines. */
@@ -152,6 +153,21 @@ struct subject {
 	int	(*drain)(void *end, const struct payload *, uint64_t number,
 		    unsigned count, bool *last);
 
+	/*
+	 * Request and reply.  A subject that has these has none of the above,
+	 * and is measured by what is for these only.  Side 0 calls: sends a
+	 * request of size bytes, which may be 0, waits for its answer, copies
+	 * that to the buffer and returns its length.  Side 1 serves in whatever
+	 * loop is natural to it: tells subject_served() of each request, and
+	 * answers it with the same bytes; and returns when that was false and
+	 * the answer is on its way.  call_many makes so many empty calls,
+	 * all of them under way before it waits for an answer; optional.
+	 */
+	ssize_t	(*call)(void *end, const void *data, size_t size,
+		    void *buffer);
+	int	(*call_many)(void *end, int count);
+	int	(*serve)(void *end, struct subject_work *);
+
 	/* Optional, both. */
 	void	(*detach)(void *end);
 	void	(*clean)(struct link *);	/* in side 0, at the very end */
@@ -170,6 +186,12 @@ void *subject_shared(size_t size);
  * killed: it is removed when the cell has ended. */
 void subject_note_queue(int id);
 void subject_note_segment(int id);
+
+/* What of /dev/shm begins like this is removed when the cell has ended. */
+void subject_note_memory(const char *prefix);
+
+/* A request has come to a server.  False: it is the last one. */
+bool subject_served(struct subject_work *, const void *data, size_t size);
 
 /* "DIRECTORY/word.NUMBER", in buffer. */
 void subject_path(const struct link *, const char *word, char *buffer,

@@ -77,21 +77,29 @@ ipc__copy_word(const unsigned char *p)
 	return w;
 }
 
-/* At most 64 bytes, without a call: two words that overlap, as often as it
- * takes. */
+struct ipc__copy_block {
+	uint64_t	word[2];
+};
+
+/* At most 64 bytes, without a call: two words that overlap, or as many blocks
+ * as it takes. */
 static inline void
 ipc__copy_small(void *to, const void *from, size_t size)
 {
 	unsigned char *t = to;
 	const unsigned char *f = from;
+	struct ipc__copy_block tail;
 	uint64_t last;
 	size_t i;
 
-	if (size >= 8) {
+	if (size >= 16) {
+		memcpy(&tail, f + size - 16, 16);
+		for (i = 0; i + 16 < size; i += 16)
+			memcpy(t + i, f + i, 16);
+		memcpy(t + size - 16, &tail, 16);
+	} else if (size >= 8) {
 		last = ipc__copy_word(f + size - 8);
 		memcpy(t, f, 8);
-		for (i = 8; i + 8 < size; i += 8)
-			memcpy(t + i, f + i, 8);
 		memcpy(t + size - 8, &last, 8);
 	} else if (size >= 4) {
 		memcpy(&last, f, 4);

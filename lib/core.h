@@ -59,6 +59,8 @@ struct ipc__in {
 	struct ipc__ready ready;
 	size_t		limit;		/* longest message */
 	bool		quick;		/* quick.c may try */
+	ssize_t		 (*get)(struct ipc__half *, void *, size_t);
+					/* the mechanism's short way */
 	bool		framed;		/* frames on a byte stream */
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
@@ -121,6 +123,8 @@ struct ipc__out {
 	size_t		limit;
 	size_t		piece;		/* payload of a piece or record */
 	size_t		quick;		/* quick.c may try up to this size */
+	bool		(*put)(struct ipc__half *, const void *, size_t);
+					/* the mechanism's short way */
 	bool		framed, tagged;
 
 	/* The message that is under way. */
@@ -256,6 +260,9 @@ int ipc__receive(struct ipc_channel *ch, void *buffer, size_t size,
     int timeout);
 /* The same without waiting and without reading a clock. */
 int ipc__fetch(struct ipc_channel *ch);
+/* Takes small messages out of what a byte stream was read ahead; how many. */
+int ipc__frames_ahead(struct ipc_channel *ch, struct iovec *messages,
+    int count);
 /* The message was taken. */
 void ipc__taken(struct ipc_channel *ch);
 /* Would a receive get on without anything new from the kernel? */

@@ -68,11 +68,13 @@ ipc__file_make(struct ipc__new_file *f, const char *path)
 	place.path_len = strlen(dir);
 	ipc__temp_sweep(&place, SWEEP_MOST, NULL, NULL);
 	ipc__temp_name(f->temp, sizeof f->temp, f->base);
+	ipc__beside_note(f->dir, f->temp);
 	f->fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL |
 	    O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (f->fd != -1)
 		return 0;
 	rc = ipc__fail_path("make a file in", dir);
+	ipc__beside_done(f->temp);
 	f->temp[0] = '\0';
 	ipc__file_drop(f);
 	return rc;
@@ -109,8 +111,10 @@ give_name(struct ipc__new_file *f)
 	if (f->temp[0] != '\0') {
 		int rc = ipc__temp_publish(f->dir, f->temp, f->base);
 
-		if (rc == 0)
+		if (rc == 0) {
+			ipc__beside_done(f->temp);
 			f->temp[0] = '\0';
+		}
 		return rc;
 	}
 	snprintf(proc, sizeof proc, "/proc/self/fd/%d", f->fd);
@@ -153,8 +157,10 @@ ipc__file_nameless(struct ipc__new_file *f)
 void
 ipc__file_drop(struct ipc__new_file *f)
 {
-	if (f->dir != -1 && f->temp[0] != '\0')
+	if (f->dir != -1 && f->temp[0] != '\0') {
 		unlinkat(f->dir, f->temp, 0);
+		ipc__beside_done(f->temp);
+	}
 	if (f->dir != -1)
 		close(f->dir);
 	if (f->fd != -1)

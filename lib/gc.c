@@ -18,6 +18,7 @@
 
 #include <ipc/names.h>
 
+#include "backend/sysvshm.h"
 #include "error.h"
 #include "name.h"
 #include "queue.h"
@@ -286,6 +287,12 @@ sweep_notes(struct collection *c)
 }
 
 static int
+sweep_segments(struct collection *c)
+{
+	return ipc__sysvshm_sweep(decide, c);
+}
+
+static int
 sweep_queues(struct collection *c)
 {
 	return ipc__queue_sweep(decide, c);
@@ -303,8 +310,8 @@ static int
 collect(struct collection *c)
 {
 	static int (*const sweeps[])(struct collection *) = {
-		sweep_queues, sweep_hidden_queues, sweep_notes, sweep_shm,
-		sweep_runtime
+		sweep_queues, sweep_hidden_queues, sweep_notes, sweep_segments,
+		sweep_shm, sweep_runtime
 	};
 	int rc, swept = 0, bad = 0;
 

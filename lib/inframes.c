@@ -213,3 +213,57 @@ ipc__frame_ahead(const struct ipc__in *in)
 	return n >= IPC__HEADER && n - IPC__HEADER >=
 	    (ipc__get32(in->ahead + in->pos) & IPC__FRAME_LENGTH);
 }
+
+/* A whole message of one frame, or of one and the empty one that ends it, that
+ * begins at p; NULL: something else.  Returns the byte behind it. */
+static inline const unsigned char *
+whole_small(const unsigned char *p, size_t left, size_t most, uint32_t *size)
+{
+	uint32_t word;
+	size_t need;
+
+	if (left < IPC__HEADER)
+		return NULL;
+	word = ipc__get32(p);
+	*size = word & ~IPC__FRAME_MORE;
+	need = *size + (size_t)(word & IPC__FRAME_MORE ? 2 : 1) * IPC__HEADER;
+	if (*size > IPC__FRAME_LENGTH || *size > most || need > left)
+		return NULL;
+	if (word & IPC__FRAME_MORE &&
+	    ipc__get32(p + IPC__HEADER + *size) != 0)
+		return NULL;
+	return p + need;
+}
+
+int
+ipc__frames_ahead(struct ipc_channel *ch, struct iovec *messages, int count)
+{
+	struct ipc__in *in = &ch->in;
+	const unsigned char *p = in->ahead + in->pos, *next;
+	uint64_t bytes = 0;
+	uint32_t size;
+	size_t most;
+	int got;
+
+	if (!in->framed || in->ahead == NULL || in->frame.known || in->whole ||
+	    in->len > 0 || in->end || in->untold || in->fd_count > 0 ||
+	    in->fds_lost || ch->half_duplex)
+		return 0;
+	for (got = 0; got < count; got++) {
+		most = messages[got].iov_len;
+		if (most > in->limit)
+			most = in->limit;
+		next = whole_small(p, (size_t)(in->ahead + in->fill - p), most,
+		    &size);
+		if (next == NULL)
+			break;
+		ipc__copy_few(messages[got].iov_base, p + IPC__HEADER, size);
+		messages[got].iov_len = size;
+		bytes += size;
+		p = next;
+	}
+	in->pos = (size_t)(p - in->ahead);
+	ipc__count(in->messages, (uint64_t)got);
+	ipc__count(in->bytes, bytes);
+	return got;
+}

@@ -4,8 +4,8 @@
  *
  * Message n goes into slot n modulo 4.  The sender marks the slot as being
  * written, fills it, marks it with n, and then says that n is the newest.  The
- * receiver copies the slot of the newest and looks at the mark again: if it has
- * changed meanwhile, the sender has come round to this slot, and there are
+ * receiver copies the slot of the newest and looks at the mark again: if it
+ * has changed meanwhile, the sender has come round to this slot, and there are
  * newer ones.  So neither waits for the other, and no half message is seen.
  *
  * ATOMICS.  slot->number: 0 is stored before the first byte is written, with a

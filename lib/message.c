@@ -66,16 +66,25 @@ transmit(struct ipc_channel *ch, const struct iovec *iov, int count,
 	return (int)ipc__leave_send(ch, rc);
 }
 
-int
-ipc_send(struct ipc_channel *ch, const void *data, size_t size, int timeout)
+/* Out of line, as most messages never come here. */
+__attribute__((noinline))
+static int
+send_long_way(struct ipc_channel *ch, const void *data, size_t size,
+    int timeout)
 {
 	struct iovec iov = { (void *)data, size };
 
+	return transmit(ch, &iov, 1, size, data != NULL || size == 0, NULL,
+	    timeout);
+}
+
+int
+ipc_send(struct ipc_channel *ch, const void *data, size_t size, int timeout)
+{
 	if (ipc__likely(ch != NULL && (data != NULL || size == 0) &&
 	    ipc__quick_send(ch, data, size)))
 		return 0;
-	return transmit(ch, &iov, 1, size, data != NULL || size == 0, NULL,
-	    timeout);
+	return send_long_way(ch, data, size, timeout);
 }
 
 int
@@ -228,20 +237,28 @@ receive_one(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 	return n;
 }
 
-ssize_t
-ipc_recv(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
+__attribute__((noinline))
+static ssize_t
+recv_long_way(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 {
-	ssize_t n;
 	int rc;
 
 	if (ipc__unlikely(buffer == NULL && size > 0))
 		return ipc__fail(EINVAL, "ipc_recv: no buffer");
-	if (ipc__likely(ch != NULL) &&
-	    (n = ipc__quick_recv(ch, buffer, size)) >= 0)
-		return n;
 	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	return ipc__leave_recv(ch, receive_one(ch, buffer, size, timeout));
+}
+
+ssize_t
+ipc_recv(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
+{
+	ssize_t n;
+
+	if (ipc__likely(ch != NULL && (buffer != NULL || size == 0)) &&
+	    (n = ipc__quick_recv(ch, buffer, size)) >= 0)
+		return n;
+	return recv_long_way(ch, buffer, size, timeout);
 }
 
 static void
@@ -352,6 +369,19 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 		if (messages[got].iov_base == NULL && messages[got].iov_len > 0)
 			return ipc__fail(EINVAL, "ipc_recvmany: buffer %d is "
 			    "NULL", got);
+	/* Small ones that are there, the short way. */
+	for (got = 0; ch != NULL && got < count; got++) {
+		n = ipc__quick_recv(ch, messages[got].iov_base,
+		    messages[got].iov_len);
+		if (n < 0)
+			break;
+		messages[got].iov_len = (size_t)n;
+		if (ch->in.framed)
+			return got + 1 + ipc__frames_ahead(ch, messages + got +
+			    1, count - got - 1);
+	}
+	if (got > 0)
+		return got;
 	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
 	for (got = 0; got < count; got++) {
@@ -360,6 +390,9 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 		if (n < 0)
 			break;
 		messages[got].iov_len = (size_t)n;
+		if (ch->in.framed)
+			got += ipc__frames_ahead(ch, messages + got + 1,
+			    count - got - 1);
 	}
 	return (int)ipc__leave_recv(ch, got > 0 ? told_later(ch, IPC_RECV, got,
 	    n) : n);

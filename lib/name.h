@@ -105,6 +105,21 @@ int ipc__temp_sweep(const struct ipc__place *place, unsigned most,
     ipc__told *told, void *user);
 
 /*
+ * beside.c: notes of what is made outside the runtime directory
+ */
+
+/* Before a file of this temporary name is made in an open directory, and when
+ * it has no such name any more.  They can not fail: what has no note is swept
+ * by the next maker in that directory only. */
+void ipc__beside_note(int dir, const char *temp);
+void ipc__beside_done(const char *temp);
+
+/* Removes what the dead left at places that the runtime directory has notes
+ * of, and those notes. */
+int ipc__beside_sweep(const struct ipc__place *, unsigned most,
+    ipc__told *told, void *user);
+
+/*
  * lock.c: one lock per name
  */
 

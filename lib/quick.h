@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The short way for small messages: what every one of them pays, so it is short
- * indeed.  The rest is in quick.c.
+ * The short way for small messages: what every one of them pays, so it is
+ * short indeed.  The rest is in quick.c.
  */
 #ifndef IPC_LIB_QUICK_H
 #define IPC_LIB_QUICK_H
@@ -34,7 +34,6 @@ static inline bool
 ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 {
 	struct ipc__out *out = &ch->out;
-	bool (*put)(struct ipc__half *, const void *, size_t);
 
 	if (size > out->quick || !ipc__at_rest(ch, &out->ready) ||
 	    atomic_load_explicit(&ch->gone, memory_order_relaxed) ||
@@ -42,8 +41,7 @@ ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 	    (!atomic_load_explicit(&out->plain, memory_order_relaxed) &&
 	    !ipc__quick_plain_out(ch)))
 		return false;
-	put = out->half->be->put;
-	if (!(put != NULL ? put(out->half, data, size) :
+	if (!(out->put != NULL ? out->put(out->half, data, size) :
 	    ipc__quick_send_record(out, data, size)))
 		return false;
 	out->look_in--;
@@ -57,16 +55,14 @@ static inline ssize_t
 ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
 {
 	struct ipc__in *in = &ch->in;
-	ssize_t (*get)(struct ipc__half *, void *, size_t);
 	ssize_t n;
 
 	if (!ipc__at_rest(ch, &in->ready) ||
 	    (!atomic_load_explicit(&in->plain, memory_order_relaxed) &&
 	    !ipc__quick_plain_in(ch)))
 		return -1;
-	get = in->half->be->get;
-	n = get != NULL ? get(in->half, buffer, size < in->limit ? size :
-	    in->limit) : ipc__quick_recv_record(in, buffer, size);
+	n = in->get != NULL ? in->get(in->half, buffer, size < in->limit ?
+	    size : in->limit) : ipc__quick_recv_record(in, buffer, size);
 	if (n < 0)
 		return -1;
 	in->vain = 0;

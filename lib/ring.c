@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The ring: layout, joining, sleeping.  ringsend.c and ringrecv.c move records.
+ * The ring: layout, joining, sleeping.  ringsend.c and ringrecv.c move
+ * records.
  *
  * THE MEMORY is a header, descriptor lines, and payload, all in lines of 64
- * bytes.  A descriptor line is a word and seven cells of eight bytes.  The word
- * says in one byte per cell what begins there: a message of up to 56 bytes,
- * which lies in the cells themselves, or a longer one, whose cell says how long
- * it is and where in the payload it lies.  So one line moves for a small
- * message, and eight bytes for the descriptor of a large one.  Payload begins
- * on a line and is never split: the payload is mapped twice in a row.
+ * bytes.  A descriptor line is a word and seven cells of eight bytes.  The
+ * word says in one byte per cell what begins there: a message of up to 56
+ * bytes, which lies in the cells themselves, or a longer one, whose cell says
+ * how long it is and where in the payload it lies.  So one line moves for a
+ * small message, and eight bytes for the descriptor of a large one.  Payload
+ * begins on a line and is never split: the payload is mapped twice in a row.
  *
  * Each line's word also carries the tag of its lap and, once the sender knows,
  * what follows the line: the next one, the first one, or a jump.  Words stand
@@ -37,10 +38,10 @@
  *   lines_used, payload_used	relaxed: read only by a sender's successor,
  *		which has taken the sender's lock.
  *
- * SLEEPING.  The sleeper S stores sleep (odd), executes a full fence, loads the
- * other side's reg, calls membarrier if that is set, and then looks at the ring
- * once more (word, or pos).  The waker W stores word (or pos), executes a full
- * fence unless it omits it, and loads S's sleep.
+ * SLEEPING.  The sleeper S stores sleep (odd), executes a full fence, loads
+ * the other side's reg, calls membarrier if that is set, and then looks at the
+ * ring once more (word, or pos).  The waker W stores word (or pos), executes a
+ * full fence unless it omits it, and loads S's sleep.
  *   W fences: the two fences are ordered.  If S's is first, W sees sleep; if
  *   W's is first, S sees the ring's change.  Nobody sleeps unseen.
  *   W omits: only after it registered with the kernel, stored reg, executed one
@@ -52,16 +53,16 @@
  *   store of the ring's change was before the load, so it is before the
  *   barrier, and S, which looks after the call, sees it.
  *   In lasting (opened) rings sides come and go; there nobody omits.
- * W rings the bell first and then moves sleep from the value it saw to the next
- * even one by compare-and-swap: if S has slept anew meanwhile, the swap fails
- * and S keeps its mark, and a bell too many is only a look too many.  The model
- * in spin/ring.pml checks this with store buffers.
+ * W rings the bell first and then moves sleep from the value it saw to the
+ * next even one by compare-and-swap: if S has slept anew meanwhile, the swap
+ * fails and S keeps its mark, and a bell too many is only a look too many.
+ * The model in spin/ring.pml checks this with store buffers.
  *
- * Where many receivers look at the same slots (latest.c) they share one mark and
- * one bell that all of them hear.  Each stores a mark that was never there, by
- * compare-and-swap, and nobody but the waker takes one off.  A sleeper whose
- * mark came before the waker's load is rung; one whose mark came after it keeps
- * it, as the swap fails.
+ * Where many receivers look at the same slots (latest.c) they share one mark
+ * and one bell that all of them hear.  Each stores a mark that was never
+ * there, by compare-and-swap, and nobody but the waker takes one off.  A
+ * sleeper whose mark came before the waker's load is rung; one whose mark came
+ * after it keeps it, as the swap fails.
  *
  * A KILL
  *   of the sender before a word is stored leaves cells and payload that no word
@@ -358,8 +359,10 @@ ipc__ring_join(struct ipc__ring *r, void *memory, uint64_t payload, int dir,
 bool
 ipc__ring_asleep(const struct ipc__ring *r)
 {
-	return !r->shared && r->nap & 1 && le32toh(atomic_load_explicit(&r->own->sleep,
-	    memory_order_relaxed)) == r->nap;
+	uint32_t mark = atomic_load_explicit(&r->own->sleep,
+	    memory_order_relaxed);
+
+	return !r->shared && r->nap & 1 && le32toh(mark) == r->nap;
 }
 
 /* Each mark is another one than all before, whoever made it, so that the waker

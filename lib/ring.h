@@ -105,67 +105,72 @@ struct ipc__ring_ops {
 #define IPC__RING_HELD	32u
 
 struct ipc__ring {
+	/* What every record touches.  Where we are: the line, the cell in it,
+	 * and what its word says (the sender: is to say). */
+	struct ipc__ring_side *other;
+	struct ipc__ring_line *at;	/* line u */
+	uint64_t	 word;
+	uint64_t	 u;
+	uint64_t	 v;		/* payload: next to fill, or freed */
+	unsigned	 cell;
+	uint32_t	 lines;		/* as in the header, checked */
+	unsigned	 shift;		/* lines is 1 << this */
+	bool		 omit;		/* no fence is needed */
+	bool		 full;		/* sender: until the receiver is at
+					   `want' */
+	bool		 held;		/* sender: the word of line u */
+	bool		 claims;	/* sender: has grown, claims before
+					   writing */
+	bool		 open, empty, turn;	/* sender: see below */
+	/* The receiver's; between peek and release. */
+	unsigned	 cells;		/* 0: nothing was shown */
+	unsigned	 run;		/* since it last found nothing */
+	uint64_t	 last_u;	/* the line before this one */
 	struct ipc__ring_head *head;
+	/* The sender's. */
+	uint64_t	 next_u;	/* the line after this one, and how */
+	uint64_t	 limit_u, limit_v;	/* not to be written */
 	struct ipc__ring_line *line;
+	unsigned	 next_end;
+	uint32_t	 grown_u;	/* lines in use */
+	uint32_t	 grown_v;	/* payload lines in use; 0: tiny */
+	uint32_t	 spare;		/* lines kept for the goodbye */
+
 	unsigned char	*payload;
-	struct ipc__ring_side *own, *other;
+	struct ipc__ring_side *own;
 	const struct ipc__ring_ops *ops;
 	void		*owner;
 	size_t		 record;
-	uint32_t	 lines, plines;	/* as in the header, checked */
-	unsigned	 shift;		/* lines is 1 << this */
-	bool		 omit;		/* no fence is needed */
+	uint32_t	 plines;	/* as in the header, checked */
 	bool		 mirrored;
 	bool		 lasting;	/* opened: sides come and go */
 	bool		 shared;	/* our side has others beside us */
 	uint32_t	 nap;		/* own->sleep as we wrote it */
 	unsigned	 fences;
 
-	/* Where we are: the line, the cell in it, and what its word says (the
-	 * sender: is to say). */
-	uint64_t	 u;
-	unsigned	 cell;
-	uint64_t	 word;
-	struct ipc__ring_line *at;	/* line u */
-	uint64_t	 v;		/* payload: next to fill, or freed */
-
-	/* The receiver, between peek and release. */
-	unsigned	 cells;		/* 0: nothing was shown */
-	uint64_t	 next_v;
-	uint64_t	 last_u;	/* the line before this one */
+	/* The receiver. */
+	uint64_t	 next_v;	/* v when what was shown is released */
 	uint32_t	 shrunk;	/* other->grown when it was shrunk */
-	unsigned	 run;		/* since it last found nothing */
-	const unsigned char *hint; /* where payload will come next */
+	const unsigned char *hint;	/* where payload will come next */
 
-	/* The sender. */
-	uint64_t	 next_u;	/* the line after this one, and how */
-	unsigned	 next_end;
-	uint64_t	 tail_u, tail_v;/* the receiver, when we last looked */
-	bool		 empty;
-	uint64_t	 limit_u, limit_v;	/* not to be written */
+	/* The sender.  empty: so it was when we last looked. */
+	uint64_t	 tail_u, tail_v;/* the receiver, then */
 	uint64_t	 barrier_u, barrier_v;	/* jumped over what is behind */
 	uint64_t	 jumped_u;	/* where the last jump led to */
-	uint32_t	 grown_u;	/* lines in use */
-	uint32_t	 grown_v;	/* payload lines in use; 0: tiny */
-	uint32_t	 spare;		/* lines kept for the goodbye */
-	bool		 full;		/* until the receiver is at `want' */
 	uint64_t	 want_u, want_v;
-	/* A reservation. */
+	/* A reservation: open, it is one; turn, it goes to line next_u. */
 	size_t		 room;		/* bytes */
-	bool		 open, turn;	/* is one; goes to line next_u */
 	uint64_t	 at_v;		/* its payload, if it is longer */
 	bool		 wish;		/* payload: larger would be faster */
 	unsigned	 denied;	/* no memory: do not ask every time */
 	/* What the receiver may take away: see ringsize.c. */
-	bool		 claims;	/* has grown: claims before writing */
 	bool		 gated;		/* can not grow while it shrinks */
+	bool		 probe;		/* only asking: nothing is made real */
 	uint32_t	 gate;		/* other->gate as we know it */
 	uint64_t	 real_u, real_v;/* memory is there up to here; 0: all */
 	uint64_t	 end_u, end_v;	/* or from here on */
 	uint64_t	 step;		/* payload lines to make real at once */
-	bool		 probe;		/* only asking: nothing is made real */
 	/* Held back. */
-	bool		 held;		/* the word of line u */
 	bool		 unfenced;	/* payload went around the cache */
 	unsigned	 waiting;
 	struct { struct ipc__ring_line *line; uint64_t word; }

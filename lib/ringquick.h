@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The short way through a ring, for one message that lies in its line: what
- * ringsend.c and ringrecv.c do, without what can not be the case then.  Whatever
- * else there is answers "no" before anything was touched.
+ * ringsend.c and ringrecv.c do, without what can not be the case then.
+ * Whatever else there is answers "no" before anything was touched.
  */
 #ifndef IPC_LIB_RINGQUICK_H
 #define IPC_LIB_RINGQUICK_H
@@ -60,6 +60,22 @@ ring_code(struct ipc__ring *r)
 	return ipc__ring_code(word, r->cell);
 }
 
+/* To the line that follows. */
+static inline void
+ring_pass(struct ipc__ring *r)
+{
+	/* A bad jump shows at the next peek. */
+	if (ipc__ring_end(r->word) != IPC__END_NEXT ||
+	    ((r->u + 1) & (r->lines - 1)) == 0) {
+		(void)ipc__ring_next(r);
+		return;
+	}
+	r->last_u = r->u++;
+	r->at++;
+	r->cell = 0;
+	r->word = 0;
+}
+
 /* The size of what was copied and released; -1: it is not there, not so small,
  * or not of this kind. */
 static inline ssize_t
@@ -79,10 +95,9 @@ ring_get(struct ipc__ring *r, void *buffer, size_t room)
 	r->cell += cells;
 	r->cells = 0;
 	r->run++;
-	/* A bad jump shows at the next peek. */
 	if (ipc__ring_end(r->word) && (r->cell >= IPC__RING_CELLS ||
 	    ipc__ring_code(r->word, r->cell) == 0))
-		(void)ipc__ring_next(r);
+		ring_pass(r);
 	ipc__ring_free(r);
 	return (ssize_t)size;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The receiving side of the ring.  Everything in shared memory is the sender's
- * to change at any time: each word is loaded once, checked, and then used.  The
- * layout and the argument why it is sound stand in ring.c.
+ * to change at any time: each word is loaded once, checked, and then used.
+ * The layout and the argument why it is sound stand in ring.c.
  */
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the ring's sender knows of its receiver: where that stands, how far away
- * it is, and so what is free.
+ * What the ring's sender knows of its receiver: where that stands, how far
+ * away it is, and so what is free.
  */
 
 #include <errno.h>

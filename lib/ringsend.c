@@ -4,11 +4,12 @@
  * layout and the argument why it is sound stand in ring.c.
  *
  * Lines and payload are both counted by positions that only grow; where a
- * position lies in memory is its remainder by the full size.  Of that size only
- * the first `grown' lines are in use: behind them the position skips to the
- * next lap.  When the ring is full and may grow, the position jumps ahead to
- * memory that was never used, in the same lap, over what is still unread; the
- * barrier then stands for the receiver's position until that has come past it.
+ * position lies in memory is its remainder by the full size.  Of that size
+ * only the first `grown' lines are in use: behind them the position skips to
+ * the next lap.  When the ring is full and may grow, the position jumps ahead
+ * to memory that was never used, in the same lap, over what is still unread;
+ * the barrier then stands for the receiver's position until that has come past
+ * it.
  */
 
 #include <errno.h>

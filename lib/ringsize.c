@@ -7,14 +7,14 @@
  * The danger is that the sender writes there this very moment.  So before it
  * writes behind the young ring the sender stores in `claim' up to where, its
  * line and its payload, then loads the receiver's gate; if that is not what it
- * was, it makes all memory real again before it uses it.  The receiver stores an odd gate, makes
- * a barrier, and then loads the claim: if there is nothing in it that the
- * receiver has not had, the sender writes nothing, and what it will claim next
- * it will find the gate changed.  That is Dekker's handshake, made lopsided by
- * membarrier(2) exactly as sleeping is, with the argument of ring.c: `claim'
- * stands for the ring's change there, `gate' for the mark.  While the sender
- * fences, it fences here as well; opened rings, where sides come and go, never
- * shrink.
+ * was, it makes all memory real again before it uses it.  The receiver stores
+ * an odd gate, makes a barrier, and then loads the claim: if there is nothing
+ * in it that the receiver has not had, the sender writes nothing, and what it
+ * will claim next it will find the gate changed.  That is Dekker's handshake,
+ * made lopsided by membarrier(2) exactly as sleeping is, with the argument of
+ * ring.c: `claim' stands for the ring's change there, `gate' for the mark.
+ * While the sender fences, it fences here as well; opened rings, where sides
+ * come and go, never shrink.
  *
  * What the sender may write without a new claim is its line, which is the
  * receiver's line or the one before, and after closing that by the plain rule
@@ -30,11 +30,12 @@
  * gave up loses a little time and nothing else.
  *
  * A kill of the receiver in here leaves the gate odd, and a sender that waits
- * for the end of a conversation that is over.  Of the sender: nothing; what it has
- * claimed and not shown keeps the ring as large as it is.  A hostile receiver
- * that plays with its gate slows its own conversation down, and one that gives
- * memory back that is in use spoils what it would have received; a hostile
- * sender's claim lets the receiver take away only what the sender wrote.
+ * for the end of a conversation that is over.  Of the sender: nothing; what it
+ * has claimed and not shown keeps the ring as large as it is.  A hostile
+ * receiver that plays with its gate slows its own conversation down, and one
+ * that gives memory back that is in use spoils what it would have received; a
+ * hostile sender's claim lets the receiver take away only what the sender
+ * wrote.
  */
 
 #include <errno.h>

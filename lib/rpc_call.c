@@ -234,7 +234,7 @@ int
 ipc_rpc_perform(struct ipc_rpc_client *c, const struct ipc_rpc_request *request,
     void **reply, size_t *reply_size)
 {
-	struct ipc_rpc_request r;
+	struct ipc_rpc_request r = { 0 };
 	int rc = ipc__rpc_client_enter(c);
 
 	if (rc == 0)
@@ -299,7 +299,7 @@ int
 ipc_rpc_submit(struct ipc_rpc_client *c, const struct ipc_rpc_request *request,
     uint64_t *id)
 {
-	struct ipc_rpc_request r;
+	struct ipc_rpc_request r = { 0 };
 	int rc = ipc__rpc_client_enter(c);
 
 	if (rc == 0)

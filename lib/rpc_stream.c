@@ -38,7 +38,7 @@ int
 ipc_rpc_stream_open(struct ipc_rpc_stream **out, struct ipc_rpc_client *c,
     const struct ipc_rpc_request *request)
 {
-	struct ipc_rpc_request r;
+	struct ipc_rpc_request r = { 0 };
 	struct ipc_rpc_stream *s;
 	int rc = ipc__rpc_client_enter(c);
 

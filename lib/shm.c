@@ -3,10 +3,10 @@
  * Rings in shared memory: the operations that all the mechanisms share.
  *
  * The bells are two eventfds, one that wakes the receiver and one that wakes
- * the sender.  A bell that was rung stays lit until its owner arms it again, so
- * whoever polls it misses nothing; it is armed only by one who found nothing.
- * Nothing takes a mark of sleep back but the ring: a mark too many costs one
- * bell too many, and never a wait.
+ * the sender.  A bell that was rung stays lit until its owner arms it again,
+ * so whoever polls it misses nothing; it is armed only by one who found
+ * nothing. Nothing takes a mark of sleep back but the ring: a mark too many
+ * costs one bell too many, and never a wait.
  */
 
 #include <sys/eventfd.h>

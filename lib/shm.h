@@ -30,8 +30,6 @@ struct ipc__shm_map {
 					   by us */
 	bool		 passed;	/* an end went to another process */
 	bool		 noted;		/* and that is noted as a holder */
-	uint64_t	 note;		/* for leave(), when the map goes */
-	void		(*leave)(uint64_t note);
 	bool		 sync;		/* on disk before a send returns */
 	_Atomic bool	 mirrored;
 	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "filemake.h"
 #include "name.h"
 #include "shmopen.h"
 
@@ -43,24 +44,30 @@ directory_of(char *dir, size_t size, const char *path)
 static int
 short_named(const char *dir)
 {
-	char name[IPC__TEMP_MAX], path[IPC__PATH_MAX];
-	int fd;
+	char name[IPC__TEMP_MAX];
+	int at, fd;
 
+	at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return ipc__fail(errno, "%s: open: %s", dir, strerror(errno));
 	ipc__temp_name(name, sizeof name, "ring");
-	if (snprintf(path, sizeof path, "%s/%s", dir, name) >=
-	    (int)sizeof path)
-		return ipc__fail(ENAMETOOLONG, "%s: the name is too long",
-		    dir);
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-	    0600);
+	ipc__beside_note(at, name);
+	fd = openat(at, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC |
+	    O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
-	unlink(path);
+		fd = ipc__fail(errno, "%s/%s: open: %s", dir, name,
+		    strerror(errno));
+	else
+		unlinkat(at, name, 0);
+	ipc__beside_done(name);
+	close(at);
 	return fd;
 }
 
-int
-ipc__shm_nameless(const struct ipc__address *a, const char *path, int flags)
+/* A file of no name in this directory (the part of path up to its last slash,
+ * or all of it with IPC__SHM_DIRECTORY), with the address's mode and owner. */
+static int
+nameless(const struct ipc__address *a, const char *path, int flags)
 {
 	char dir[IPC__PATH_MAX];
 	int fd, rc;
@@ -108,20 +115,20 @@ static int
 file_make(const struct ipc__address *a, const char *path)
 {
 	struct ipc__shm_map *map = ipc__shm_map_new();
-	char link[40];
+	struct ipc__new_file f;
 	int rc;
 
 	if (!map)
 		return -ENOMEM;
-	rc = map->mem = ipc__shm_nameless(a, path, 0);
+	rc = ipc__file_make(&f, path);
 	if (rc < 0)
 		goto out;
+	map->mem = f.fd;
 	rc = ipc__shm_make_file(map, &a->opt);
-	if (rc < 0)
-		goto out;
-	snprintf(link, sizeof link, "/proc/self/fd/%d", map->mem);
-	if (linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
-		rc = errno == EEXIST ? -EEXIST : ipc__fail_sys("linkat");
+	if (rc == 0)
+		rc = ipc__file_publish(&f, &a->opt, a->opt.sync);
+	f.fd = -1;	/* the map's */
+	ipc__file_drop(&f);
 out:
 	ipc__shm_unref(map);
 	return rc;
@@ -226,7 +233,7 @@ ipc__shm_pair_file(struct ipc__half *a, struct ipc__half *b,
 
 	if (!map)
 		return -ENOMEM;
-	rc = map->mem = ipc__shm_nameless(address, path, flags);
+	rc = map->mem = nameless(address, path, flags);
 	if (rc >= 0)
 		rc = ipc__shm_make_file(map, &address->opt);
 	if (rc < 0) {

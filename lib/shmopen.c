@@ -12,11 +12,11 @@
  * A sender has the first FIFO open before it asks for its lock: whoever finds
  * it hung up knows that there is no sender.
  *
- * Slots (latest=1) take nothing away from anybody, so any number of receivers may
- * look at them: they share the lock, and hear the first FIFO by inotify.
+ * Slots (latest=1) take nothing away from anybody, so any number of receivers
+ * may look at them: they share the lock, and hear the first FIFO by inotify.
  *
- * What the ring says in `life' only tells how a sender went that is gone by the
- * kernel's word.
+ * What the ring says in `life' only tells how a sender went that is gone by
+ * the kernel's word.
  */
 
 #include <sys/inotify.h>

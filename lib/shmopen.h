@@ -7,13 +7,9 @@
 
 #include "shm.h"
 
-/* A file of no name in this directory (the part of path up to its last slash,
- * or all of it with IPC__SHM_DIRECTORY), with the address's mode and owner. */
+/* A pair in a file of no name in this directory: the part of path up to its
+ * last slash, or all of it with IPC__SHM_DIRECTORY. */
 #define IPC__SHM_DIRECTORY	1
-int	ipc__shm_nameless(const struct ipc__address *a, const char *path,
-	    int flags);
-
-/* A pair in such a file. */
 int	ipc__shm_pair_file(struct ipc__half *a, struct ipc__half *b,
 	    const struct ipc__address *address, const char *path, int flags);
 

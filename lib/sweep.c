@@ -84,6 +84,7 @@ ipc__runtime_sweep(ipc__told *told, void *user)
 	ipc__error_keep(&before);
 	swept = sweep_sockets(&place, d, &relay);
 	swept += ipc__syncfile_sweep(place.dir, relay_name, &relay);
+	swept += ipc__beside_sweep(&place, UINT_MAX, told, user);
 	swept += ipc__temp_sweep(&place, UINT_MAX, relay_name, &relay);
 	ipc__error_restore(&before);
 	closedir(d);
@@ -102,6 +103,7 @@ ipc__runtime_tidy(void)
 	place.dir = ipc__runtime_open(NULL, false, path, sizeof path - 1);
 	if (place.dir >= 0) {
 		place.path_len = strlcat(path, "/", sizeof path);
+		(void)ipc__beside_sweep(&place, TIDY_MOST, NULL, NULL);
 		(void)ipc__temp_sweep(&place, TIDY_MOST, NULL, NULL);
 		close(place.dir);
 	}

@@ -66,7 +66,8 @@ ipc__temp_publish(int dir, const char *temp, const char *name)
 	return 0;
 }
 
-/* Its maker is dead; but a socket may have been inherited. */
+/* Its maker is dead; but a socket may have been inherited, and a link is a note
+ * of beside.c. */
 static bool
 is_leftover(const struct ipc__place *place, const char *name)
 {
@@ -78,7 +79,7 @@ is_leftover(const struct ipc__place *place, const char *name)
 	    ipc__alive(pid, start_time))
 		return false;
 	if (fstatat(place->dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
-	    st.st_uid != geteuid())
+	    st.st_uid != geteuid() || S_ISLNK(st.st_mode))
 		return false;
 	return !S_ISSOCK(st.st_mode) ||
 	    ipc__unix_probe(place, name) == IPC__SOCKET_STALE;

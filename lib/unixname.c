@@ -327,7 +327,10 @@ bind_temp(const struct ipc__place *place, const char *base, int fd, char *temp,
 
 	for (int i = 0; i < TRIES && rc == -EADDRINUSE; i++) {
 		ipc__temp_name(temp, size, base);
+		ipc__beside_note(place->dir, temp);
 		rc = bind_at(fd, place, temp);
+		if (rc < 0)
+			ipc__beside_done(temp);
 	}
 	errno = -rc;
 	return rc < 0 ? ipc__fail_path("bind", place->path) : 0;
@@ -352,6 +355,7 @@ listen_at(const struct ipc__address *a, const struct ipc__place *place,
 		rc = publish(place, temp, base);
 	if (rc < 0)
 		unlinkat(place->dir, temp, 0);
+	ipc__beside_done(temp);
 	return rc;
 }
 

@@ -120,17 +120,22 @@ take_away(const struct ipc__place *place, const char *name)
 	int rc;
 
 	ipc__temp_name(aside, sizeof aside, name);
-	if (renameat(place->dir, name, place->dir, aside) == -1)
-		return errno == ENOENT ? 0 :
+	ipc__beside_note(place->dir, aside);
+	if (renameat(place->dir, name, place->dir, aside) == -1) {
+		rc = errno == ENOENT ? 0 :
 		    ipc__fail_path("removing what a dead process left at",
 		    name);
+		goto out;
+	}
 	rc = ipc__unix_probe(place, aside);
 	if (rc == IPC__SOCKET_STALE) {
 		unlinkat(place->dir, aside, 0);
-		return 0;
-	}
-	if (ipc__temp_publish(place->dir, aside, name) == -EEXIST)
+		rc = 0;
+	} else if (ipc__temp_publish(place->dir, aside, name) == -EEXIST) {
 		unlinkat(place->dir, aside, 0);
+	}
+out:
+	ipc__beside_done(aside);
 	return rc;
 }
 

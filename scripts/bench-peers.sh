@@ -7,11 +7,14 @@
 #						so, where a package is missing
 #	bench-peers.sh link PROGRAM SOURCE... -- ARGUMENT...
 #						with those that were compiled
+#	bench-peers.sh missing SOURCE...	what was left out, and why
+#	bench-peers.sh cflags SOURCE		what the preprocessor needs
 #	bench-peers.sh setup SOURCE...		installs what they need
 #
 # What a file needs stands in comments of its first 10 lines: LIBS, packages of
-# pkg-config; HEADERS, where there are none; PACKAGES, Debian's.  CC, CXX, LINK
-# and PKG_CONFIG are commands with their flags.
+# pkg-config; HEADERS, where there are none, with flags for the linker in LINK;
+# PACKAGES, Debian's.  CC, CXX, LINK and PKG_CONFIG are commands with their
+# flags.
 
 set -eu
 
@@ -62,17 +65,28 @@ flags()
 compile()
 {
 	rm -f "$1"
-	lack=$(missing "$2" | tr '\n' ' ')
-	lack=${lack% }
-	if test -n "$lack"; then
-		echo "  skip    $2: needs $lack" \
-		    "(make setup-bench installs $(mark PACKAGES "$2"))"
-		return
-	fi
+	! tell "$2" || return 0
 	printf '  %-7s %s\n' CC "$2"
 	mkdir -p "${1%/*}"
 	# shellcheck disable=SC2046 # flags
 	$(compiler "$2") -D_GNU_SOURCE $(flags --cflags "$2") -c -o "$1" "$2"
+}
+
+# tell SOURCE: what it lacks; true if anything
+tell()
+{
+	lack=$(missing "$1" | tr '\n' ' ')
+	lack=${lack% }
+	test -n "$lack" || return
+	echo "  skip    $1: needs $lack" \
+	    "(make setup-bench installs $(mark PACKAGES "$1"))"
+}
+
+tell_all()
+{
+	for source; do
+		tell "$source" || :
+	done
 }
 
 link_all()
@@ -87,7 +101,7 @@ link_all()
 		if test -s "$object"; then
 			objects="$objects $object"
 			names="$names $name"
-			libs="$libs $(flags --libs "$1")"
+			libs="$libs $(flags --libs "$1") $(mark LINK "$1")"
 			test "$(language "$1")" = c ||
 			    link="${CXX:-c++} -pthread"
 		fi
@@ -140,6 +154,8 @@ shift
 case $action in
 compile) compile "$@" ;;
 link) link_all "$@" ;;
+missing) tell_all "$@" ;;
+cflags) flags --cflags "$1" ;;
 setup) setup "$@" ;;
 *) exit 2 ;;
 esac

@@ -212,9 +212,8 @@ random_frame(unsigned *seed)
 	size_t n = put(CALL + (unsigned)rand_r(seed) % 5, (unsigned)strlen(name)
 	    | (rand_r(seed) % 3 ? 0 : TAKES_PARTS), rand_r(seed) % 2 ?
 	    UINT32_MAX : (uint32_t)rand_r(seed) % 3, (uint64_t)rand_r(seed) % 8,
-	    NULL, 0);
+	    name, strlen(name));
 
-	memcpy(frame + 16, name, strlen(name));
 	if (frame[1] <= NOTIFY)
 		n = 24 + (size_t)rand_r(seed) % 100;
 	/* One in a while is broken somewhere. */

@@ -40,7 +40,7 @@ START_TEST(two_hundred_clients_are_served)
 	rpc_begin(_i, &r);
 	/* RLIMIT_MSGQUEUE binds root as well. */
 	if (strcmp(info_scheme(), "posixmq") == 0)
-		n = 8;
+		n = 3;
 	for (int i = 0; i < n; i++)
 		c[i] = rpc_client(&r, "");
 	for (int k = 0; k < 3; k++)

@@ -344,8 +344,8 @@ IPC_API int ipc_rpc_client_fd(struct ipc_rpc_client *c);
 /*
  * Takes the descriptors of the answer that the last ipc_rpc_call(),
  * ipc_rpc_perform() or ipc_rpc_stream_next() gave or, within done, of the one
- * that it is run for.  Returns how many; -EMSGSIZE: there are more than room; -EMFILE:
- * this process had no room for them.  What is not taken is closed.
+ * that it is run for.  Returns how many; -EMSGSIZE: there are more than room;
+ * -EMFILE: this process had no room for them.  What is not taken is closed.
  */
 IPC_API int ipc_rpc_reply_take_fds(struct ipc_rpc_client *c, int *fds,
     unsigned room);

@@ -86,9 +86,10 @@ same_file(int a, int b)
  * Making one
  */
 
-/* What killed ones left in this directory ("": here). */
+/* What killed ones left in this directory ("": here) goes, and what is to be
+ * made there is noted. */
 static void
-tidy(const char *dir)
+tidy(const char *dir, const char *temp)
 {
 	struct ipc__place place = { .path = dir, .path_len = strlen(dir) };
 
@@ -97,6 +98,7 @@ tidy(const char *dir)
 	if (place.dir < 0)
 		return;
 	ipc__temp_sweep(&place, SWEEP_MOST, NULL, NULL);
+	ipc__beside_note(place.dir, temp);
 	close(place.dir);
 }
 
@@ -107,14 +109,25 @@ hidden_path(const char *path, char *hidden, size_t size)
 {
 	const char *slash = strrchr(path, '/');
 	size_t dir = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+	char name[IPC__TEMP_MAX];
 
 	if (dir + IPC__TEMP_MAX >= size)
 		return ipc__fail(ENAMETOOLONG, "longer than %zu bytes", size);
+	ipc__temp_name(name, sizeof name, "fifo");
 	memcpy(hidden, path, dir);
 	hidden[dir] = '\0';
-	tidy(hidden);
-	ipc__temp_name(hidden + dir, size - dir, "fifo");
+	tidy(hidden, name);
+	strlcpy(hidden + dir, name, size - dir);
 	return 0;
+}
+
+/* There is nothing of that name any more. */
+static void
+hidden_done(const char *hidden)
+{
+	const char *slash = strrchr(hidden, '/');
+
+	ipc__beside_done(slash != NULL ? slash + 1 : hidden);
 }
 
 /* Makes it and opens it to receive.  Every further step goes by this
@@ -166,8 +179,10 @@ fifo_create(const struct ipc__address *a)
 	if (rc < 0)
 		return rc;
 	fd = make_at(path);
-	if (fd < 0)
+	if (fd < 0) {
+		hidden_done(path);
 		return fd;
+	}
 	rc = set_owner(fd, &a->opt);
 	if (rc == 0 &&
 	    (rc = ipc__temp_publish(AT_FDCWD, path, a->name)) < 0) {
@@ -176,6 +191,7 @@ fifo_create(const struct ipc__address *a)
 	}
 	if (rc < 0)
 		unlink(path);
+	hidden_done(path);
 	close(fd);
 	return rc;
 }
@@ -231,8 +247,10 @@ fifo_pair(struct ipc__half *a, struct ipc__half *b,
 	int rc;
 
 	rc = pair_path(address, path, sizeof path);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = open_both(path, &address->opt, fds);
+		hidden_done(path);
+	}
 	if (rc < 0)
 		return rc;
 	fifo_init(a);

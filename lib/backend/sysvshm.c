@@ -4,9 +4,9 @@
  * anybody and has its memory from the start, so it holds against a hostile
  * other side.  Its number is all that another process needs.
  *
- * Here are those that have a name or a key: a named one is noted in the runtime
- * directory, where its bells lie too.  What is private to a pair or a session is
- * in sysvshm_pair.c.
+ * Here are those that have a name or a key: a named one is noted in the
+ * runtime directory, where its bells lie too.  What is private to a pair or a
+ * session is in sysvshm_pair.c.
  */
 
 #include <sys/ipc.h>

@@ -5,6 +5,7 @@
 #ifndef IPC_LIB_SYSVSHM_H
 #define IPC_LIB_SYSVSHM_H
 
+#include "name.h"
 #include "shm.h"
 
 /* Makes a whole ring under a key that must not exist; -EEXIST without a
@@ -15,6 +16,10 @@ int	ipc__sysvshm_make(struct ipc__shm_map *map, key_t key,
  * ipc__sysname_intended(): so it is found wherever its maker is killed. */
 int	ipc__sysvshm_make_noted(struct ipc__shm_map *map, key_t *key,
 	    const struct ipc__address *a);
+
+/* Segments that killed processes left before they had removed them: tells each
+ * one before; how many. */
+int	ipc__sysvshm_sweep(ipc__told *told, void *user);
 
 /* Operations of private ones. */
 int	ipc__sysvshm_pair(struct ipc__half *a, struct ipc__half *b,

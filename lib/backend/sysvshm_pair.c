@@ -2,17 +2,16 @@
 /*
  * Segments of a pair or a session.  They are removed as soon as they are made
  * and attached: from then on such a segment lives as long as somebody has it,
- * can still be attached by its number, and nothing stays behind.  Until that
- * moment it is found by its key, which this process has noted in the runtime
- * directory for as long as it has any of them.
+ * can still be attached by its number, and nothing stays behind.  What a
+ * process leaves that is killed in between is found by its key.
  *
  * Only what goes to a program that a child becomes has to live longer: that
  * child attaches it when the parent may have closed its end already.  It is
  * noted as held by both and removed by the child when it takes it, or by the
  * parent, or swept when both are gone.
  *
- * A ticket could tell of anybody's segment, so it also says a secret that is in
- * the memory of private ones: who knows that may attach the segment, and
+ * A ticket could tell of anybody's segment, so it also says a secret that is
+ * in the memory of private ones: who knows that may attach the segment, and
  * marking one that is attached harms nobody.
  */
 
@@ -23,9 +22,11 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core.h"
 #include "name.h"
@@ -36,8 +37,8 @@
 #define SECRET	56u
 
 /*
- * What dead processes left: swept by the next one that makes a segment, at most
- * once a second.
+ * What dead processes left: swept by the next one that makes a segment, at
+ * most once a second.
  */
 
 static int
@@ -82,37 +83,66 @@ sysvshm_sweep(void)
 	atomic_store_explicit(&due, ts.tv_sec + 1, memory_order_relaxed);
 	ipc__error_keep(&before);
 	ipc__sysname_sweep(&by);
+	ipc__sysvshm_sweep(NULL, NULL);
 	ipc__error_restore(&before);
 }
 
 /*
- * The key that this process makes its segments under, one after the other, and
- * its note: there as long as any segment is that was made under it.  One word:
- * 32 bits key, 16 bits of ipc__process (a forked child begins anew), 16 bits how
- * many use it.  Sequentially consistent, as nothing here is hot.
+ * Keys of segments that are removed as soon as they are attached.  They follow
+ * from the pid of the maker, which the kernel keeps beside the segment: so
+ * what a killed one left between the two steps is known without a note.
  */
 
-static _Atomic uint64_t own;
-
-#define OWN_USERS	UINT64_C(0xffff)
-
-static uint64_t
-own_word(key_t key)
-{
-	return (uint64_t)(uint32_t)key << 32 |
-	    (uint64_t)(atomic_load(&ipc__process) & 0xffff) << 16 | 1;
-}
+#define FLEETING	16u	/* keys of one process */
 
 static key_t
-own_key(uint64_t word)
+fleeting_key(pid_t pid, unsigned n)
 {
-	return (key_t)(uint32_t)(word >> 32);
+	/* The finaliser of MurmurHash3 over both, and a word of our own. */
+	uint64_t h = (uint64_t)(uint32_t)pid << 32 | (0x69706300u + n);
+
+	h ^= h >> 33;
+	h *= UINT64_C(0xff51afd7ed558ccd);
+	h ^= h >> 33;
+	h *= UINT64_C(0xc4ceb9fe1a85ec53);
+	h ^= h >> 33;
+	return (key_t)(uint32_t)(h == 0 ? 1 : h);
 }
 
+/* Nobody has it, its maker is dead, and its key says that it was one of
+ * these. */
 static bool
-own_ours(uint64_t word)
+fleeting_orphan(const struct shmid_ds *ds)
 {
-	return (word >> 16 & 0xffff) == (atomic_load(&ipc__process) & 0xffff);
+	unsigned n;
+
+	if (ds->shm_nattch > 0 || ds->shm_perm.cuid != geteuid() ||
+	    ds->shm_cpid <= 0)
+		return false;
+	for (n = 0; n < FLEETING; n++)
+		if (ds->shm_perm.__key == fleeting_key(ds->shm_cpid, n))
+			return !ipc__alive(ds->shm_cpid, 0);
+	return false;
+}
+
+int
+ipc__sysvshm_sweep(ipc__told *told, void *user)
+{
+	struct shmid_ds ds;
+	struct shm_info info;
+	char what[40];
+	int i, id, swept = 0, last;
+
+	last = shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info);
+	for (i = 0; i <= last; i++) {
+		id = shmctl(i, SHM_STAT, &ds);
+		if (id < 0 || !fleeting_orphan(&ds))
+			continue;
+		snprintf(what, sizeof what, "System V segment %d", id);
+		swept += ipc__may_go(told, what, user) &&
+		    shmctl(id, IPC_RMID, NULL) == 0;
+	}
+	return swept;
 }
 
 static key_t
@@ -124,48 +154,6 @@ random_key(void)
 		key = (key_t)arc4random();
 	while (key == IPC_PRIVATE);
 	return key;
-}
-
-/* One more user of the key: *word is what it leaves by. */
-static int
-own_join(uint64_t *word)
-{
-	uint64_t was = atomic_load(&own), new;
-	int rc;
-
-	while ((was & OWN_USERS) != 0 && (was & OWN_USERS) != OWN_USERS &&
-	    own_ours(was)) {
-		*word = was & ~OWN_USERS;
-		if (atomic_compare_exchange_weak(&own, &was, was + 1))
-			return 0;
-	}
-	sysvshm_sweep();
-	new = own_word(random_key());
-	rc = ipc__sysname_intend(IPC__SYSV_SHM, own_key(new));
-	if (rc < 0)
-		return rc;
-	*word = new & ~OWN_USERS;
-	/* Where another thread was faster there are two keys for a while: a key
-	 * that is not in the word has one user, who made it. */
-	if (!atomic_compare_exchange_strong(&own, &was, new))
-		*word |= 1;
-	return 0;
-}
-
-static void
-own_leave(uint64_t word)
-{
-	uint64_t was = atomic_load(&own);
-
-	if (!own_ours(word))
-		return;
-	while (!(word & 1) && (was & ~OWN_USERS) == word)
-		if (atomic_compare_exchange_weak(&own, &was, was - 1)) {
-			if ((was & OWN_USERS) > 1)
-				return;
-			break;
-		}
-	ipc__sysname_intended(IPC__SYSV_SHM, own_key(word));
 }
 
 static int
@@ -184,7 +172,8 @@ sysvshm_fail(size_t size)
 }
 
 int
-ipc__sysvshm_make(struct ipc__shm_map *map, key_t key, const struct ipc__address *a)
+ipc__sysvshm_make(struct ipc__shm_map *map, key_t key,
+    const struct ipc__address *a)
 {
 	ipc__shm_size(map, &a->opt);
 	map->id = shmget(key, map->bytes, IPC_CREAT | IPC_EXCL |
@@ -245,22 +234,20 @@ sysvshm_secret(struct ipc__shm_map *map)
 static int
 sysvshm_make_fleeting(struct ipc__shm_map *map, const struct ipc__address *a)
 {
-	int i, rc = own_join(&map->note);
+	int i, rc = -EEXIST;
 
-	if (rc < 0)
-		return rc;
-	map->leave = own_leave;
-	/* Another thread may be making one this very moment. */
-	for (i = 0; i < TRIES; i++) {
-		rc = ipc__sysvshm_make(map, own_key(map->note), a);
-		if (rc != -EEXIST)
-			break;
-		sched_yield();
+	/* Other threads may be making some this very moment. */
+	for (i = 0; i < TRIES && rc == -EEXIST; i++) {
+		if (i % FLEETING == FLEETING - 1)
+			sched_yield();
+		rc = ipc__sysvshm_make(map, fleeting_key(getpid(),
+		    (unsigned)i % FLEETING), a);
 	}
+	if (rc == -EEXIST)
+		return ipc__fail(EEXIST, "shmget: the keys are taken");
 	if (map->id >= 0 && shmctl(map->id, IPC_RMID, NULL) < 0 && rc == 0)
 		rc = ipc__fail_sys("shmctl(IPC_RMID)");
-	return rc == -EEXIST ? ipc__fail(EEXIST, "shmget: the key is taken") :
-	    rc;
+	return rc;
 }
 
 /* For a child that may come when we are gone. */
@@ -270,7 +257,6 @@ sysvshm_make_lasting(struct ipc__shm_map *map, const struct ipc__address *a)
 	key_t key;
 	int rc;
 
-	sysvshm_sweep();
 	rc = ipc__sysvshm_make_noted(map, &key, a);
 	if (rc == 0)
 		rc = ipc__sysname_hold(IPC__SYSV_SHM, map->id, 0);
@@ -290,6 +276,7 @@ ipc__sysvshm_pair(struct ipc__half *a, struct ipc__half *b,
 
 	if (!map)
 		return -ENOMEM;
+	sysvshm_sweep();
 	rc = address->passes ? sysvshm_make_lasting(map, address) :
 	    sysvshm_make_fleeting(map, address);
 	if (rc < 0) {
