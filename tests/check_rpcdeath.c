@@ -215,6 +215,16 @@ END_TEST
  * Connecting again
  */
 
+static void
+die(struct ipc_rpc_call *call, const void *args, size_t size, void *user)
+{
+	(void)call;
+	(void)args;
+	(void)size;
+	(void)user;
+	raise(SIGKILL);
+}
+
 /* A process that serves at this address. */
 static pid_t
 server_at(const char *at)
@@ -227,6 +237,7 @@ server_at(const char *at)
 	expect_sys(pid);
 	if (pid == 0) {
 		rpc_make_server(&r);
+		expect(0, ipc_rpc_register(r.s, "die", die, NULL));
 		if (ipc_rpc_listen(r.s, at, 0) < 0)
 			_exit(1);
 		gate_open(&g);
@@ -270,6 +281,34 @@ START_TEST(reconnect_goes_on_with_the_next_server)
 		peer_kill(pid);
 		rpc_await(c, &seen, t + 1);
 		expect(-ECONNRESET, seen.status);
+		j = (struct job){ .data = at, .delay = 50 * t };
+		job_start(&j, serve_soon);
+		rpc_echo(c, 100);
+		job_end(&j);
+		pid = (pid_t)j.size;
+	}
+	peer_kill(pid);
+	expect(0, ipc_unlink(at));
+	expect(0, ipc_rpc_client_close(c));
+}
+END_TEST
+
+/* It has run, and would be the end of the next server as well. */
+START_TEST(reconnect_repeats_nothing_that_may_have_run)
+{
+	struct ipc_rpc_client *c;
+	char at[300], text[320];
+	struct job j;
+	pid_t pid;
+
+	snprintf(at, sizeof at, "unix:%s", path_new());
+	snprintf(text, sizeof text, "%s?reconnect=1", at);
+	pid = server_at(at);
+	expect(0, ipc_rpc_connect(&c, text, SOON));
+	for (int t = 0; t < TRIES; t++) {
+		expect(-ECONNRESET, ipc_rpc_call(c, "die", NULL, 0, NULL, NULL,
+		    SOON));
+		peer_kill(pid);
 		j = (struct job){ .data = at, .delay = 50 * t };
 		job_start(&j, serve_soon);
 		rpc_echo(c, 100);
@@ -501,6 +540,7 @@ main(void)
 	for_each_case(tc, a_killed_client_is_let_go, TALKS, dies);
 	tc = tcase_open("again", 30);
 	tcase_add_test(tc, reconnect_goes_on_with_the_next_server);
+	tcase_add_test(tc, reconnect_repeats_nothing_that_may_have_run);
 	tcase_add_test(tc, reconnect_gives_up_when_the_time_is_over);
 	tcase_add_test(tc, reconnect_does_not_wait_where_nobody_may);
 	tcase_add_test(tc, reconnect_takes_0_or_1);

@@ -173,6 +173,12 @@ START_TEST(an_answer_that_is_late_is_one_word_and_no_more)
 	rpc_stop(&r);
 	expect(0, ipc_rpc_register(r.s, "late", too_late, NULL));
 	rpc_serve(&r);
+	/* Of one that nobody answers the server says so by itself. */
+	raw_send(put(CALL, 5, 20, 4, "never\0\0\0", 8));
+	expect(16, ipc_recv(raw, got, sizeof got, SOON));
+	expect(ERROR, got[1]);
+	expect(5, got[4]);
+	expect(4, got[8]);
 	raw_send(put(CALL, 4, 20, 5, "late\0\0\0\0Hello", 13));
 	raw_send(put(CALL, 4, UINT32_MAX, 6, "echo\0\0\0\0Hello", 13));
 	expect(16, ipc_recv(raw, got, sizeof got, SOON));

@@ -435,11 +435,17 @@ START_TEST(descriptors_go_along_with_calls_and_answers)
 	    .args = "letters", .size = 7, .fd_count = 3, .timeout = SOON };
 	size_t size;
 	void *reply;
-	int fds[3], untaken = -1;
+	int fds[3], untaken = -1, open_before;
 
 	fds_begin(_i, fds);
 	q.fds = fds;
+	rpc_echo(r.c, 100);
+	open_before = fds_open();
 	for (int i = 0; i < 20; i++) {
+		/* Those of a call that is refused are closed. */
+		q.method = "no such";
+		expect(-ENOSYS, ipc_rpc_perform(r.c, &q, NULL, NULL));
+		q.method = "turn";
 		expect(0, ipc_rpc_perform(r.c, &q, &reply, &size));
 		expect(7, size);
 		free(reply);
@@ -455,6 +461,9 @@ START_TEST(descriptors_go_along_with_calls_and_answers)
 	expect(2, ipc_rpc_dispatch(r.c, SOON));
 	expect(0, untaken);
 	expect(0, ipc_rpc_perform(r.c, &q, NULL, NULL));
+	expect(0, ipc_rpc_call(r.c, "echo", NULL, 0, NULL, NULL, SOON));
+	/* Some channels open a few at the first use. */
+	expect_true(fds_open() < open_before + 20);
 	fds_end(fds);
 }
 END_TEST
