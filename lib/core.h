@@ -64,6 +64,7 @@ struct ipc__in {
 	bool		framed;		/* frames on a byte stream */
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
+	bool		large;		/* the last message was */
 	bool		busy;		/* stopped early: look again at once */
 	unsigned	vain;		/* first looks in a row that found
 					   nothing */
