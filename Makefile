@@ -96,7 +96,10 @@ SANFLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
 	-fno-sanitize-recover=all)
 IPC_CFLAGS := -std=c11 -pthread -fPIC -fvisibility=hidden $(WARNINGS)
 PUBLIC_CPPFLAGS := -D_GNU_SOURCE -I$(S)include
+# Files of more than 2 GiB, and inodes of more than 32 bits, where a long has 32.
+LONG := $(lastword $(shell echo __SIZEOF_LONG__ | $(CC) $(CFLAGS) -E -P -x c -))
 IPC_CPPFLAGS := -D_GNU_SOURCE $(if $(HAVE_CONFIG_H),-DHAVE_CONFIG_H -I.) \
+	$(if $(filter 4,$(LONG)),-D_FILE_OFFSET_BITS=64) \
 	-I$(S)include -I$(S)lib -I$(SRC)
 LIB_LIBS = -Wl,--as-needed $(BSD_LIBS) $(LIBRT) $(LDLIBS)
 

@@ -30,6 +30,8 @@
 #include "journal.h"
 #include "wholefile.h"
 
+_Static_assert(sizeof(off_t) == 8, "-D_FILE_OFFSET_BITS=64 is missing");
+
 #define WINDOW		65536	/* read at once */
 #define GLANCE		4096	/* where a header alone is wanted */
 #define TRIES		3
@@ -106,7 +108,7 @@ read_at(int fd, void *data, size_t size, uint64_t at)
 {
 	ssize_t n;
 
-	if (at > INT64_MAX - size)
+	if (at > (uint64_t)INT64_MAX - size)
 		return 0;
 	do
 		n = pread(fd, data, size, (off_t)at);
