@@ -32,6 +32,9 @@ void	bench_format(const struct bench_metric *, size_t size, double value,
 void	bench_format_size(size_t size, char *text, size_t room);
 
 void	bench_print_tables(FILE *, const struct bench_results *);
+/* For a metric without sizes: ours beside each of the others. */
+void	bench_print_against(FILE *, const struct bench_results *,
+	    const struct bench_metric *, enum bench_distance);
 void	bench_print_json(FILE *, const struct bench_results *);
 
 /* The text that gnuplot makes the picture of; which distance it shows. */

@@ -228,10 +228,10 @@ channel_detach(void *end)
 
 #define CHANNEL(name_, scheme, under_)		\
 {						\
-	.name = name_,				\
+	.name = (name_),			\
 	.kind = SUBJECT_OURS,			\
-	.under = under_,			\
-	.parameter = scheme,			\
+	.under = (under_),			\
+	.parameter = (scheme),			\
 	.prepare = channel_prepare,		\
 	.attach = channel_attach,		\
 	.call = channel_call,			\
@@ -241,10 +241,10 @@ channel_detach(void *end)
 
 #define CALLS(name_, scheme, under_)		\
 {						\
-	.name = name_,				\
+	.name = (name_),			\
 	.kind = SUBJECT_OURS,			\
-	.under = under_,			\
-	.parameter = scheme,			\
+	.under = (under_),			\
+	.parameter = (scheme),			\
 	.prepare = rpc_prepare,			\
 	.attach = rpc_attach,			\
 	.call = rpc_call,			\
@@ -255,10 +255,10 @@ channel_detach(void *end)
 }
 
 static const struct subject
-    channel_local = CHANNEL("local: send, recv", "local", NULL),
-    channel_unix = CHANNEL("unix: send, recv", "unix", "unix framed"),
-    calls_local = CALLS("local: call", "local", "local: send, recv"),
-    calls_unix = CALLS("unix: call", "unix", "unix framed");
+    channel_local = CHANNEL("local: echo", "local", NULL),
+    channel_unix = CHANNEL("unix: echo", "unix", "unix framed"),
+    calls_local = CALLS("local: rpc", "local", "local: echo"),
+    calls_unix = CALLS("unix: rpc", "unix", "unix framed");
 
 const struct subject *const ours_calls[] = {
 	&channel_local, &channel_unix, &calls_local, &calls_unix, NULL

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
@@ -51,7 +51,7 @@ meet(struct link *l, nng_socket s, int side)
 	else
 		while ((rc = nng_dial(s, where, NULL, 0)) ==
 		    NNG_ECONNREFUSED || rc == NNG_ENOENT)
-			nng_msleep(1);
+			usleep(100);
 	return rc ? failed(where, rc) : 0;
 }
 

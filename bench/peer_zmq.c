@@ -20,7 +20,7 @@
 
 struct zmq_end {
 	void		*context, *socket;
-	bool		 shared;	/* the context is the other side's too */
+	bool		 shared;	/* the context is the other's too */
 	zmq_msg_t	 message;	/* what peek shows */
 };
 

@@ -131,9 +131,9 @@ next_waiting(struct framed_end *e, struct frame *f)
 	return rc;
 }
 
-/* The answer to the call of this number. */
+/* The answer to the call of this number; its length. */
 static ssize_t
-answer_to(struct framed_end *e, uint32_t number, void *buffer)
+answer_to(struct framed_end *e, uint32_t number, void *buffer, size_t size)
 {
 	struct frame f;
 	int rc = next_waiting(e, &f);
@@ -142,7 +142,8 @@ answer_to(struct framed_end *e, uint32_t number, void *buffer)
 		return rc;
 	if (f.number != number)
 		return subject_fail(EBADMSG, "another call's answer");
-	memcpy(buffer, f.data, f.size);
+	if (f.size > 0 && f.size <= size)
+		memcpy(buffer, f.data, f.size);
 	return (ssize_t)f.size;
 }
 
@@ -154,7 +155,7 @@ framed_call(void *end, const void *data, size_t size, void *buffer)
 
 	put(e, data, size, ++e->number);
 	rc = put_out(e);
-	return rc < 0 ? rc : answer_to(e, e->number, buffer);
+	return rc < 0 ? rc : answer_to(e, e->number, buffer, size);
 }
 
 static int
@@ -169,7 +170,7 @@ framed_call_many(void *end, int count)
 		put(e, "", 0, ++e->number);
 	rc = put_out(e);
 	while (rc >= 0 && number != e->number) {
-		n = answer_to(e, ++number, NULL);
+		n = answer_to(e, ++number, NULL, 0);
 		if (n != 0)
 			rc = n < 0 ? (int)n : subject_fail(EBADMSG, "answer");
 	}

@@ -203,7 +203,11 @@ print_matrix(const struct page *p)
 			putc('\n', p->out);
 		}
 	}
-	if (has_class(p, SUBJECT_OURS, &s))
+	if (!has_class(p, SUBJECT_OURS, &s))
+		return;
+	if (p->metric->calls)
+		bench_print_against(p->out, p->all, p->metric, p->distance);
+	else
 		print_ratios(p);
 }
 

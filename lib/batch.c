@@ -11,15 +11,15 @@
 
 #define BATCH_SIZE	65536
 
-static unsigned char *
+/* A frame, and the empty one behind it where it is not taken whole. */
+static inline unsigned char *
 put_small(unsigned char *p, const struct iovec *message, bool whole)
 {
 	size_t n = message->iov_len;
 
 	ipc__put32(p, (uint32_t)n | (whole ? 0 : IPC__FRAME_MORE));
 	p += IPC__HEADER;
-	if (n > 0)
-		memcpy(p, message->iov_base, n);
+	ipc__copy_few(p, message->iov_base, n);
 	p += n;
 	if (!whole) {
 		ipc__put32(p, 0);
@@ -34,19 +34,25 @@ static size_t
 batch_frames(struct ipc__out *out, const struct iovec *messages, int count,
     int *taken)
 {
-	size_t atomic = out->half->atomic, n;
-	size_t room = atomic && atomic < BATCH_SIZE ? atomic : BATCH_SIZE;
-	unsigned char *p = out->batch;
+	size_t atomic = out->half->atomic, room = BATCH_SIZE;
+	size_t most = BATCH_SIZE / 4, n;
+	unsigned char *p = out->batch, *end;
+	bool whole = atomic > 0;
+	int i;
 
-	for (*taken = 0; *taken < count; ++*taken) {
-		n = messages[*taken].iov_len;
-		if (n > out->limit || n > BATCH_SIZE / 4)
+	if (whole && atomic < room)
+		room = atomic;
+	if (most > out->limit)
+		most = out->limit;
+	end = p + room;
+	for (i = 0; i < count; i++) {
+		n = messages[i].iov_len;
+		if (n > most || n + (whole ? 1 : 2) * IPC__HEADER >
+		    (size_t)(end - p))
 			break;
-		n = ipc__wire_size(n, atomic);
-		if (n > room - (size_t)(p - out->batch))
-			break;
-		p = put_small(p, &messages[*taken], atomic > 0);
+		p = put_small(p, &messages[i], whole);
 	}
+	*taken = i;
 	return (size_t)(p - out->batch);
 }
 
@@ -56,6 +62,7 @@ batch_done(struct ipc_channel *ch, const struct iovec *messages, int count,
     size_t n)
 {
 	struct ipc__out *out = &ch->out;
+	uint64_t bytes = 0;
 	size_t size;
 	int i;
 
@@ -63,9 +70,10 @@ batch_done(struct ipc_channel *ch, const struct iovec *messages, int count,
 		size = ipc__wire_size(messages[i].iov_len, out->half->atomic);
 		if (n < size)
 			break;
-		ipc__count(out->messages, 1);
-		ipc__count(out->bytes, messages[i].iov_len);
+		bytes += messages[i].iov_len;
 	}
+	ipc__count(out->messages, (uint64_t)i);
+	ipc__count(out->bytes, bytes);
 	if (i < count && n > 0) {
 		out->begun = true;
 		out->total = messages[i].iov_len;
@@ -74,6 +82,17 @@ batch_done(struct ipc_channel *ch, const struct iovec *messages, int count,
 			out->owner = pthread_self();
 	}
 	return i;
+}
+
+/* All n bytes of them are out. */
+static int
+batch_whole(struct ipc__out *out, int count, size_t n)
+{
+	int headers = out->half->atomic > 0 ? 1 : 2;
+
+	ipc__count(out->messages, (uint64_t)count);
+	ipc__count(out->bytes, n - (size_t)(count * headers) * IPC__HEADER);
+	return count;
 }
 
 int
@@ -97,5 +116,7 @@ ipc__batch(struct ipc_channel *ch, const struct iovec *messages, int count)
 		return 0;
 	if ((n = ipc__be_send(out->half, &iov, 1, NULL)) <= 0)
 		return n == -EAGAIN ? 0 : ipc__out_answer(ch, n);
+	if ((size_t)n == iov.iov_len)
+		return batch_whole(out, taken, (size_t)n);
 	return batch_done(ch, messages, taken, (size_t)n);
 }

@@ -64,6 +64,7 @@ struct ipc__in {
 	bool		framed;		/* frames on a byte stream */
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
+	bool		large;		/* the last message was */
 	bool		busy;		/* stopped early: look again at once */
 	unsigned	vain;		/* first looks in a row that found
 					   nothing */
@@ -260,6 +261,9 @@ int ipc__receive(struct ipc_channel *ch, void *buffer, size_t size,
     int timeout);
 /* The same without waiting and without reading a clock. */
 int ipc__fetch(struct ipc_channel *ch);
+/* Takes small messages out of what a byte stream was read ahead; how many. */
+int ipc__frames_ahead(struct ipc_channel *ch, struct iovec *messages,
+    int count);
 /* The message was taken. */
 void ipc__taken(struct ipc_channel *ch);
 /* Would a receive get on without anything new from the kernel? */

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #define IPC__FRAME_MORE		UINT32_C(0x80000000)
@@ -58,6 +59,22 @@ ipc__get32(const unsigned char *p)
 {
 	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
 	    (uint32_t)p[3] << 24;
+}
+
+/* memcpy, with no call for the few bytes of a small message. */
+static inline void
+ipc__copy_few(unsigned char *to, const unsigned char *from, size_t size)
+{
+	if (size >= 8 && size <= 16) {
+		uint64_t first, last;
+
+		memcpy(&first, from, 8);
+		memcpy(&last, from + size - 8, 8);
+		memcpy(to, &first, 8);
+		memcpy(to + size - 8, &last, 8);
+	} else if (size > 0) {
+		memcpy(to, from, size);
+	}
 }
 
 /* A control frame, its 4-byte header included. */

@@ -10,6 +10,9 @@
 
 #include "recv.h"
 
+#define DIRECT	(IPC__AHEAD_SIZE / 4)	/* more of a frame is not copied */
+#define GLANCE	16u			/* a header and what ends before it */
+
 static int
 check_frame(struct ipc_channel *ch, uint32_t word)
 {
@@ -90,6 +93,7 @@ eat(struct ipc_channel *ch, int *budget)
 		in->frame.known = false;
 		if (!in->frame.more) {
 			in->whole = true;
+			in->large = in->len >= IPC__AHEAD_SIZE;
 			return 0;
 		}
 	}
@@ -112,6 +116,50 @@ bye_ahead(struct ipc__in *in)
 		atomic_fetch_or(&in->bye, IPC_DUPLEX);
 }
 
+/* Does what was read ahead end within a frame that goes straight to where it
+ * belongs? */
+static bool
+large_begun(const struct ipc__in *in)
+{
+	size_t at = in->pos;
+	uint32_t word;
+
+	while (in->fill - at >= IPC__HEADER) {
+		word = ipc__get32(in->ahead + at) & ~IPC__FRAME_MORE;
+		at += IPC__HEADER;
+		if (word > in->fill - at)
+			return word <= IPC__FRAME_LENGTH &&
+			    word - (in->fill - at) > DIRECT;
+		at += word;
+	}
+	return false;
+}
+
+/*
+ * Behind a large message only a glance is read ahead, so that the bytes of
+ * another large one are not copied twice.  Something else may be cut by that,
+ * and a goodbye is to be found in one piece: then all that is there is read.
+ */
+static int
+ahead_of_large(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+	struct ipc__aside aside = { 0 };
+	struct iovec iov = { in->ahead + in->fill, in->ahead_size - in->fill };
+	ssize_t n;
+
+	if (in->frame.known && in->frame.left > 0)
+		return 0;
+	if (in->fill < GLANCE || large_begun(in))
+		return 0;
+	n = ipc__pull(ch, &iov, 1, &aside);
+	if (n <= 0)	/* the end is still there at the next look */
+		return n == -EAGAIN ? 0 : (int)n;
+	in->fill += (size_t)n;
+	bye_ahead(in);
+	return 0;
+}
+
 /* Reads into the buffer, or only what is needed of it. */
 static int
 fill_ahead(struct ipc_channel *ch)
@@ -120,6 +168,7 @@ fill_ahead(struct ipc_channel *ch)
 	struct ipc__aside aside = { 0 };
 	struct iovec iov;
 	size_t want;
+	bool glance;
 	ssize_t n;
 	int rc;
 
@@ -131,6 +180,9 @@ fill_ahead(struct ipc_channel *ch)
 		in->pos = 0;
 	}
 	want = in->ahead_size - in->fill;
+	glance = in->large && !in->frame.known && in->fill == 0 && !in->exact;
+	if (glance)
+		want = GLANCE;
 	if (in->exact)
 		want = (in->frame.known ? in->frame.left : IPC__HEADER) -
 		    in->fill;
@@ -141,7 +193,7 @@ fill_ahead(struct ipc_channel *ch)
 		return n == 0 ? ipc__ended(ch) : (int)n;
 	in->fill += (size_t)n;
 	bye_ahead(in);
-	return 0;
+	return glance ? ahead_of_large(ch) : 0;
 }
 
 /* The rest of a long frame straight to where it belongs, and behind it into
@@ -167,7 +219,7 @@ fill_message(struct ipc_channel *ch)
 	iov[0].iov_base = in->base + in->len;
 	iov[0].iov_len = left;
 	iov[1].iov_base = in->ahead;
-	iov[1].iov_len = in->ahead_size;
+	iov[1].iov_len = in->large ? GLANCE : in->ahead_size;
 	n = ipc__pull(ch, iov, left < in->frame.left || in->exact ? 1 : 2,
 	    &aside);
 	if (n <= 0)
@@ -179,7 +231,7 @@ fill_message(struct ipc_channel *ch)
 	}
 	in->len += (size_t)n;
 	in->frame.left -= (uint32_t)n;
-	return 0;
+	return in->large ? ahead_of_large(ch) : 0;
 }
 
 int
@@ -194,7 +246,7 @@ ipc__fetch_frame(struct ipc_channel *ch)
 		if (rc != -EAGAIN || in->busy)
 			return rc;
 		if (in->frame.known && !in->frame.control &&
-		    (in->frame.left > IPC__AHEAD_SIZE / 4 || in->exact))
+		    (in->frame.left > DIRECT || in->exact))
 			rc = fill_message(ch);
 		else
 			rc = fill_ahead(ch);
@@ -212,4 +264,58 @@ ipc__frame_ahead(const struct ipc__in *in)
 		return n >= in->frame.left;
 	return n >= IPC__HEADER && n - IPC__HEADER >=
 	    (ipc__get32(in->ahead + in->pos) & IPC__FRAME_LENGTH);
+}
+
+/* A whole message of one frame, or of one and the empty one that ends it, that
+ * begins at p; NULL: something else.  Returns the byte behind it. */
+static inline const unsigned char *
+whole_small(const unsigned char *p, size_t left, size_t most, uint32_t *size)
+{
+	uint32_t word;
+	size_t need;
+
+	if (left < IPC__HEADER)
+		return NULL;
+	word = ipc__get32(p);
+	*size = word & ~IPC__FRAME_MORE;
+	need = *size + (size_t)(word & IPC__FRAME_MORE ? 2 : 1) * IPC__HEADER;
+	if (*size > IPC__FRAME_LENGTH || *size > most || need > left)
+		return NULL;
+	if (word & IPC__FRAME_MORE &&
+	    ipc__get32(p + IPC__HEADER + *size) != 0)
+		return NULL;
+	return p + need;
+}
+
+int
+ipc__frames_ahead(struct ipc_channel *ch, struct iovec *messages, int count)
+{
+	struct ipc__in *in = &ch->in;
+	const unsigned char *p = in->ahead + in->pos, *next;
+	uint64_t bytes = 0;
+	uint32_t size;
+	size_t most;
+	int got;
+
+	if (!in->framed || in->ahead == NULL || in->frame.known || in->whole ||
+	    in->len > 0 || in->end || in->untold || in->fd_count > 0 ||
+	    in->fds_lost || ch->half_duplex)
+		return 0;
+	for (got = 0; got < count; got++) {
+		most = messages[got].iov_len;
+		if (most > in->limit)
+			most = in->limit;
+		next = whole_small(p, (size_t)(in->ahead + in->fill - p), most,
+		    &size);
+		if (next == NULL)
+			break;
+		ipc__copy_few(messages[got].iov_base, p + IPC__HEADER, size);
+		messages[got].iov_len = size;
+		bytes += size;
+		p = next;
+	}
+	in->pos = (size_t)(p - in->ahead);
+	ipc__count(in->messages, (uint64_t)got);
+	ipc__count(in->bytes, bytes);
+	return got;
 }

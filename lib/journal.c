@@ -16,7 +16,6 @@
  * old bytes and some of the new.  So what looks wrong is read anew before it
  * is called so.
  */
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +28,7 @@
 #include "crc32c.h"
 #include "frame.h"
 #include "journal.h"
+#include "wholefile.h"
 
 _Static_assert(sizeof(off_t) == 8, "-D_FILE_OFFSET_BITS=64 is missing");
 
@@ -39,20 +39,6 @@ _Static_assert(sizeof(off_t) == 8, "-D_FILE_OFFSET_BITS=64 is missing");
 /*
  * Writing
  */
-
-/* Beyond RLIMIT_FSIZE a write is a signal that kills. */
-static int
-check_limit(uint64_t end)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_FSIZE, &limit) == -1 ||
-	    limit.rlim_cur == RLIM_INFINITY || end <= limit.rlim_cur)
-		return 0;
-	return ipc__fail(EFBIG, "a file of %" PRIu64 " bytes exceeds the %"
-	    PRIu64 " that this process may write (RLIMIT_FSIZE)", end,
-	    (uint64_t)limit.rlim_cur);
-}
 
 static int
 fail_write(size_t size, uint64_t at)
@@ -75,7 +61,7 @@ ipc__journal_write(int fd, const struct iovec *iov, int count, size_t size,
 	ssize_t n;
 	int rc;
 
-	if ((rc = check_limit(at + size)) < 0)
+	if ((rc = ipc__whole_limit(at + size)) < 0)
 		return rc;
 	while (done < size) {
 		if (done > 0) {	/* less than all: the next one says why */

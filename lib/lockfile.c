@@ -49,7 +49,7 @@ file_look(struct ipc__lockfile *f)
 		return ipc__fail_sys("read");
 	f->marked = n == sizeof LINE - 1 && memcmp(line, LINE, MARK_AT) == 0 &&
 	    (line[MARK_AT] == FREE || line[MARK_AT] == INSIDE);
-	return 0;
+	return f->marked ? ipc__whole_limit(sizeof LINE - 1) : 0;
 }
 
 static int

@@ -376,6 +376,9 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 		if (n < 0)
 			break;
 		messages[got].iov_len = (size_t)n;
+		if (ch->in.framed)
+			return got + 1 + ipc__frames_ahead(ch, messages + got +
+			    1, count - got - 1);
 	}
 	if (got > 0)
 		return got;
@@ -387,6 +390,9 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 		if (n < 0)
 			break;
 		messages[got].iov_len = (size_t)n;
+		if (ch->in.framed)
+			got += ipc__frames_ahead(ch, messages + got + 1,
+			    count - got - 1);
 	}
 	return (int)ipc__leave_recv(ch, got > 0 ? told_later(ch, IPC_RECV, got,
 	    n) : n);

@@ -29,6 +29,7 @@
 
 #include "error.h"
 #include "msgqueue.h"
+#include "wholefile.h"
 
 #define PAGE	4096
 #define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -55,8 +56,11 @@ map(struct ipc__bell *b)
 static int
 make_memory(void)
 {
-	int rc, fd = memfd_create("ipc-bell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd, rc = ipc__whole_limit(PAGE);
 
+	if (rc < 0)
+		return rc;
+	fd = memfd_create("ipc-bell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd == -1)
 		return ipc__fail_sys("memfd_create");
 	if (ftruncate(fd, PAGE) == -1)

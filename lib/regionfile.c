@@ -7,6 +7,8 @@
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <linux/magic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -17,16 +19,17 @@
 
 #define TRIES	100		/* against others who make and remove it */
 
-static int
-allocate(int fd, uint64_t size)
+/* Of huge pages whole ones are mapped, and less than that is not unmapped. */
+static size_t
+whole_pages(int fd, size_t size)
 {
-	int rc;
+	struct statfs fs;
+	size_t page;
 
-	do
-		rc = posix_fallocate(fd, 0, (off_t)size);
-	while (rc == EINTR);
-	return rc == 0 ? 0 : ipc__fail(rc, "posix_fallocate: %s: no room for "
-	    "%ju bytes", ipc_strerror(rc), (uintmax_t)size);
+	if (fstatfs(fd, &fs) == -1 || fs.f_type != HUGETLBFS_MAGIC)
+		return size;
+	page = (size_t)fs.f_bsize;
+	return (size + page - 1) / page * page;
 }
 
 int
@@ -44,8 +47,8 @@ ipc__region_map(struct ipc_region *r, size_t need, bool huge)
 	    (size_t)st.st_size < need)
 		return ipc__fail(ERANGE, "it has %jd bytes, and size= asks for "
 		    "%zu", (intmax_t)st.st_size, need);
-	r->span = (size_t)st.st_size;
-	r->size = need != 0 ? need : r->span;
+	r->span = whole_pages(r->fd, (size_t)st.st_size);
+	r->size = need != 0 ? need : (size_t)st.st_size;
 	p = mmap(NULL, r->span, PROT_READ | (r->readonly ? 0 : PROT_WRITE),
 	    MAP_SHARED, r->fd, 0);
 	if (p == MAP_FAILED)
@@ -67,7 +70,7 @@ grow(const struct ipc_region *r, uint64_t size)
 		return ipc__fail_sys("stat");
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size >= size)
 		return 0;
-	return allocate(r->fd, size);
+	return ipc__whole_allocate(r->fd, size);
 }
 
 static int
@@ -94,7 +97,7 @@ get(struct ipc_region *r, const struct ipc__address *a, const char *path,
 static int
 fill(int fd, const struct ipc__address *a)
 {
-	return allocate(fd, a->opt.size);
+	return ipc__whole_allocate(fd, a->opt.size);
 }
 
 static int
@@ -143,7 +146,7 @@ make_memfd(struct ipc_region *r, const struct ipc__address *a, bool huge)
 	    (huge ? MFD_HUGETLB : 0));
 	if (r->fd == -1)
 		return ipc__fail_sys("memfd_create");
-	rc = allocate(r->fd, a->opt.size);
+	rc = ipc__whole_allocate(r->fd, a->opt.size);
 	if (rc == 0 && fcntl(r->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW |
 	    F_SEAL_SEAL) == -1)
 		rc = ipc__fail_sys("fcntl(F_ADD_SEALS)");

@@ -4,8 +4,11 @@
  * that a thread has, and the kernel walks it when the thread ends, however that
  * happens: so the owner needs no watching, and its number no second look.
  */
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 #endif
@@ -58,6 +61,23 @@ ipc__robust_init(pthread_mutex_t *mutex, bool recursive, bool pi)
 	    PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_ERRORCHECK, pi);
 }
 
+/*
+ * The C library leaves a robust mutex that it waited for in vain noted as what
+ * this thread is about to take.  If the thread then ends, and the owner has the
+ * same number in another PID namespace, the kernel takes that one for dead.
+ */
+static int
+waited(int rc)
+{
+	volatile struct robust_list_head *head = NULL;
+	size_t size = 0;
+
+	if (rc == ETIMEDOUT && syscall(SYS_get_robust_list, 0, &head, &size) ==
+	    0 && head != NULL && size == sizeof *head)
+		head->list_op_pending = NULL;
+	return rc;
+}
+
 int
 ipc__clocklock(pthread_mutex_t *mutex, int64_t deadline)
 {
@@ -71,9 +91,9 @@ ipc__clocklock(pthread_mutex_t *mutex, int64_t deadline)
 	__tsan_mutex_post_lock(mutex, __tsan_mutex_try_lock |
 	    (rc != 0 && rc != EOWNERDEAD ? __tsan_mutex_try_lock_failed : 0),
 	    0);
-	return rc;
+	return waited(rc);
 #else
-	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
+	return waited(pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts));
 #endif
 }
 

@@ -13,6 +13,24 @@
  * Saying
  */
 
+/* It is this message that can not be sent, and another one may well be. */
+static bool
+own_fault(const struct ipc__rpc_msg *m, int rc)
+{
+	switch (rc) {
+	case -EMSGSIZE:
+	case -EOPNOTSUPP:
+		return true;
+	case -EBADF:
+	case -EMFILE:
+	case -ENFILE:
+	case -ETOOMANYREFS:
+		return m->fd_count > 0;
+	default:
+		return false;
+	}
+}
+
 /* An answer that can not be sent would leave its client waiting for ever: the
  * session is ended. */
 int
@@ -20,7 +38,7 @@ ipc__rpc_say(struct ipc__rpc_session *x, const struct ipc__rpc_msg *m)
 {
 	int rc = ipc__rpc_send(&x->out, m);
 
-	if (ipc__unlikely(rc < 0 && rc != -EMSGSIZE && rc != -EOPNOTSUPP)) {
+	if (ipc__unlikely(rc < 0 && !own_fault(m, rc))) {
 		x->failed = rc;
 		ipc__rpc_list(x);
 	} else if (ipc__unlikely(x->out.first != NULL)) {
@@ -52,54 +70,66 @@ ipc__rpc_say_error(struct ipc__rpc_session *x, uint64_t id, int code,
  * Ending
  */
 
+/* Relaxed: nothing else is to be seen through it. */
+static bool
+was_cancelled(const struct ipc_rpc_call *call)
+{
+	return atomic_load_explicit(&call->cancelled, memory_order_relaxed);
+}
+
+/* The thread that serves may not have come to cancel it yet. */
+static bool
+is_late(const struct ipc_rpc_call *call)
+{
+	return call->deadline >= 0 && call->deadline <= ipc__now();
+}
+
 /* 0, or why there is nobody to be answered. */
 static int
 nobody(const struct ipc_rpc_call *call)
 {
 	if (ipc__unlikely(call->x->ch == NULL))
 		return ipc__plain(-EPIPE);
-	if (ipc__unlikely(atomic_load_explicit(&call->cancelled,
-	    memory_order_relaxed)))
+	if (ipc__unlikely(was_cancelled(call)))
 		return ipc__fail(ECANCELED, "%s: the call was cancelled",
+		    call->method);
+	if (ipc__unlikely(is_late(call)))
+		return ipc__fail(ECANCELED, "%s: the call's time is over",
 		    call->method);
 	return 0;
 }
 
-/* What ipc_rpc_cancelled() told is true of the answer as well, even before the
- * thread that serves has noticed. */
-static int
-late(const struct ipc_rpc_call *call)
+/* The client is told that no answer comes. */
+static void
+say_none(struct ipc_rpc_call *call, int code, const char *text)
 {
-	if (ipc__likely(call->deadline < 0 || ipc__now() < call->deadline))
-		return 0;
-	return ipc__fail(ECANCELED, "%s: its time is over", call->method);
+	struct ipc__error kept;
+
+	ipc__error_keep(&kept);
+	(void)ipc__rpc_say_error(call->x, call->id, code, text);
+	ipc__error_restore(&kept);
 }
 
 static int
 answer(struct ipc_rpc_call *call, struct ipc__rpc_msg *m)
 {
-	struct ipc__error kept;
 	int rc;
 
 	if (call->flags & IPC_RPC_ONE_WAY)
 		return 0;
 	rc = nobody(call);
-	if (rc < 0)
-		return rc;
-	rc = late(call);
-	if (ipc__unlikely(rc < 0)) {
-		/* Its client waits for a last word on it. */
-		(void)ipc__rpc_say_error(call->x, call->id, ETIMEDOUT, "");
+	if (rc < 0) {
+		/* Whoever cancels it has said so; its time says nothing. */
+		if (rc == -ECANCELED && !was_cancelled(call))
+			say_none(call, ETIMEDOUT, "");
 		return rc;
 	}
 	m->head.id = call->id;
 	rc = ipc__rpc_say(call->x, m);
-	if (ipc__unlikely(rc == -EMSGSIZE || rc == -EOPNOTSUPP)) {
-		ipc__error_keep(&kept);
-		(void)ipc__rpc_say_error(call->x, call->id, -rc,
-		    "the answer can not be sent on this channel");
-		ipc__error_restore(&kept);
-	}
+	if (ipc__unlikely(rc < 0 && own_fault(m, rc)))
+		say_none(call, -rc, rc == -EMSGSIZE || rc == -EOPNOTSUPP ?
+		    "the answer can not be sent on this channel" :
+		    "the descriptors of the answer can not be sent");
 	return rc;
 }
 
@@ -258,8 +288,8 @@ ipc_rpc_part(struct ipc_rpc_call *call, const void *data, size_t size,
 		    "in one", call->method);
 	set_until(&until, timeout);
 	pthread_mutex_lock(&call->x->lock);
-	while ((rc = nobody(call)) == 0 && (rc = late(call)) == 0 &&
-	    !has_room(call) && (rc = wait_room(call, timeout, &until)) == 0)
+	while ((rc = nobody(call)) == 0 && !has_room(call) &&
+	    (rc = wait_room(call, timeout, &until)) == 0)
 		continue;
 	if (rc == 0)
 		rc = send_part(call, data, size);
@@ -325,9 +355,7 @@ ipc_rpc_cancelled(const struct ipc_rpc_call *call)
 		return ipc__fail(EINVAL, "ipc_rpc_cancelled: no call");
 	if (call->flags & IPC_RPC_ONE_WAY)
 		return 0;
-	/* Relaxed: nothing else is to be seen through it. */
-	return atomic_load_explicit(&call->cancelled, memory_order_relaxed) ||
-	    ipc_rpc_time_left(call) == 0;
+	return was_cancelled(call) || is_late(call);
 }
 
 const char *

@@ -63,11 +63,13 @@ wait_room(struct ipc_rpc_client *c, int64_t deadline)
 
 	for (n = 0; (rc = ipc__rpc_take_in(c, 0, NULL)) == 1 && n < BURST; n++)
 		continue;
-	if (rc < 0 || n > 0)
-		return rc < 0 ? rc : 0;
+	if (rc < 0)
+		return rc;
 	left = ipc__rpc_left(deadline);
 	if (left == 0)
 		return ipc__plain(-ETIMEDOUT);
+	if (n > 0)
+		return 0;
 	rc = ipc__rpc_wait_both(c, left);
 	return rc < 0 ? rc : 0;
 }
@@ -109,6 +111,7 @@ own_fault(int rc)
 	case -EOPNOTSUPP:
 	case -EINVAL:
 	case -EBADF:
+	case -ETOOMANYREFS:
 		return true;
 	default:
 		return ipc__rpc_passes(rc);
@@ -351,21 +354,22 @@ static int
 dispatch(struct ipc_rpc_client *c, int timeout)
 {
 	int64_t deadline = ipc__deadline(timeout);
-	int ran = 0, left = timeout, rc = 1;
+	int ran = 0, left = timeout, rc = 1, n;
 
-	for (;;) {
+	/* What comes may be for others, without end. */
+	for (n = 0;; n++) {
 		ipc__rpc_late(c);
 		ran += ipc__rpc_run_ready(c);
 		if (ran > 0 || (c->started == 0 && c->ready.first == NULL))
 			break;
-		if (rc == 0 && left == 0)
+		if (left == 0 && (rc == 0 || n >= BURST))
 			return ipc__plain(timeout == 0 ? -EAGAIN :
 			    -ETIMEDOUT);
 		rc = ipc__rpc_take_in(c, ipc__rpc_until(&c->heap, left),
 		    &ran);
 		if (rc < 0 && c->ch != NULL && ran == 0)
 			return rc;
-		if (rc <= 0 && left > 0)
+		if (ran == 0 && left > 0)
 			left = ipc__rpc_left(deadline);
 	}
 	take_rest(c, &ran);

@@ -216,7 +216,13 @@ ipc__rpc_send(struct ipc__rpc_out *o, const struct ipc__rpc_msg *m)
 
 	if (ipc__likely(o->first == NULL && !o->held))
 		rc = try_now(o, m);
-	return ipc__likely(rc != -EAGAIN) ? rc : queue(o, m);
+	if (ipc__likely(rc != -EAGAIN))
+		return rc;
+	rc = queue(o, m);
+	/* Then it is this one that may be begun. */
+	if (rc < 0 && o->first == NULL && !o->held)
+		ipc__rpc_give_up(o);
+	return rc;
 }
 
 static int

@@ -59,6 +59,11 @@ ipc__rpc_settle(struct ipc_rpc_server *s)
 	at = t != NULL ? t->at : 0;
 	pthread_mutex_unlock(&s->hub->lock);
 	ipc__rpc_alarm(s->timer, at, &s->timer_set);
+	/* What a pass has left to the next: its handlers ring no bell, and it
+	 * may have heard those of others. */
+	if (atomic_load_explicit(&s->hub->any, memory_order_acquire) ||
+	    atomic_load(&s->hub->stop))
+		ipc__rpc_ring(s->hub);
 }
 
 /*

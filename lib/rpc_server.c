@@ -77,7 +77,7 @@ fail:
  * Forks
  */
 
-/* No thread of the parent is here to let a lock go. */
+/* No thread of the parent is here to let a lock go, or to wake. */
 static void
 renew_locks(struct ipc_rpc_server *s)
 {
@@ -85,7 +85,7 @@ renew_locks(struct ipc_rpc_server *s)
 
 	pthread_mutex_init(&s->hub->lock, NULL);
 	for (x = s->sessions; x != NULL; x = x->next) {
-		pthread_mutex_init(&x->lock, NULL);
+		ipc__rpc_init_locks(x);
 		x->waiters = 0;
 	}
 }
@@ -118,6 +118,8 @@ renew(struct ipc_rpc_server *s)
 		ipc__wait_beside(x->ch, IPC_RECV, -1);
 		x->reading = IPC__RPC_PAUSED;
 		x->writing = false;
+		if (x->flushing)
+			ipc__rpc_list(x);	/* for room to send, too */
 		if (rc == 0)
 			rc = ipc__rpc_watch_session(x);
 	}

@@ -163,6 +163,8 @@ int ipc__rpc_session_new(struct ipc_rpc_server *s, struct ipc_channel *ch,
 /* Ends it: its calls are cancelled.  say: the client is told why. */
 void ipc__rpc_session_end(struct ipc__rpc_session *x, int code, bool say);
 void ipc__rpc_session_unref(struct ipc__rpc_session *x);
+/* Also where a forked child has those of its parent. */
+void ipc__rpc_init_locks(struct ipc__rpc_session *x);
 /* Reads messages, waiting for the first: how many. */
 int ipc__rpc_session_read(struct ipc__rpc_session *x, int timeout, int most);
 /* Sends what is queued, and all that follows from that. */

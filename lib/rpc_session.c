@@ -50,8 +50,8 @@ too_many(struct ipc__rpc_session *x)
 	return ipc__fail(EUSERS, "%s", text);
 }
 
-static void
-init_locks(struct ipc__rpc_session *x)
+void
+ipc__rpc_init_locks(struct ipc__rpc_session *x)
 {
 	pthread_condattr_t monotonic;
 
@@ -71,7 +71,7 @@ session_alloc(struct ipc_rpc_server *s, struct ipc_channel *ch)
 		ipc__fail(ENOMEM, "no memory for a client");
 		return NULL;
 	}
-	init_locks(x);
+	ipc__rpc_init_locks(x);
 	x->hub = s->hub;
 	x->server = s;
 	atomic_fetch_add_explicit(&x->hub->refs, 1, memory_order_relaxed);

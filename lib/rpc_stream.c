@@ -7,6 +7,8 @@
 
 #include "rpc_client.h"
 
+#define BURST	256		/* messages for others */
+
 static int
 start(struct ipc_rpc_stream *s, struct ipc_rpc_client *c,
     struct ipc_rpc_request *r)
@@ -86,21 +88,22 @@ next(struct ipc_rpc_stream *s, void **data, size_t *size, int timeout)
 	struct ipc_rpc_client *c = s->c;
 	int64_t deadline = ipc__deadline(timeout);
 	struct ipc__rpc_node *n;
-	int left = timeout, rc = 1;
+	int left = timeout, rc = 1, tries;
 
-	for (;;) {
+	/* What comes may be for others, without end. */
+	for (tries = 0;; tries++) {
 		ipc__rpc_late(c);
 		n = ipc__rpc_list_take(&s->list);
 		if (n != NULL)
 			return hand_out(s, n, data, size);
-		if (rc == 0 && left == 0)
+		if (left == 0 && (rc == 0 || tries >= BURST))
 			return ipc__plain(timeout == 0 ? -EAGAIN :
 			    -ETIMEDOUT);
 		rc = ipc__rpc_take_in(c, ipc__rpc_until(&c->heap, left),
 		    NULL);
 		if (rc < 0 && c->ch != NULL)
 			return rc;
-		if (rc == 0 && left > 0)
+		if (s->list.first == NULL && left > 0)
 			left = ipc__rpc_left(deadline);
 	}
 }

@@ -32,11 +32,13 @@
  * Readers find out of all this by themselves: WANTED sends them to the gate,
  * which the kernel opens to one of them when its owner dies.
  *
- * Process numbers play no part but in the C library, which notes the owner's
- * thread in a mutex.  In several PID namespaces two threads may have one
- * number; these mutexes are of the kind that does not ask whether it is one's
- * own, so such a one only waits.  A forked child has none of its parent's
- * mutexes, for the kernel as for rwlockhold.c.
+ * Process numbers play no part but in the C library and the kernel, which note
+ * the owner's thread in a mutex.  In several PID namespaces two threads may
+ * have one number; these mutexes are of the kind that does not ask whether it
+ * is one's own, so such a one only waits.  But if it is killed while it waits,
+ * the kernel takes the owner for dead, as it only compares numbers: the manual
+ * page says so.  A forked child has none of its parent's mutexes, for the
+ * kernel as for rwlockhold.c.
  *
  * Garbage in the state is put right at the gate, in `used' and `inside' it only
  * costs time.  A slot whose mutex is no good is left out by readers.

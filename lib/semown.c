@@ -12,7 +12,8 @@
  *   killed afterwards, the others are awake already.
  * - The bell is put out only by one who holds the guard and finds nothing, so
  *   once somebody has looked at it, it is lit whenever something is free.
- *   Being lit wakes all sleepers, so it does not matter if one is killed.
+ *   Being rung wakes all sleepers, even if it is put out before they look, so
+ *   it does not matter if one is killed.
  * - What is noted as lit is lit: it is noted after ringing, and not any more
  *   before it is put out.
  */
@@ -92,10 +93,19 @@ own_leave(struct ipc__sem_own *o, int rc)
  * Counting
  */
 
+/* Whatever others have written there. */
+static unsigned
+own_used(const struct ipc__sem_shared *sh)
+{
+	unsigned used = get(&sh->used);
+
+	return used < IPC__SEM_HOLDERS ? used : IPC__SEM_HOLDERS;
+}
+
 unsigned
 ipc__sem_available(const struct ipc__sem_shared *sh)
 {
-	unsigned n = get(&sh->total), used = get(&sh->used);
+	unsigned n = get(&sh->total), used = own_used(sh);
 
 	for (unsigned i = 0; i < used; i++)
 		n -= get(&sh->holders[i].count);
@@ -143,7 +153,7 @@ static void
 own_reclaim(struct ipc__sem_own *o)
 {
 	struct ipc__sem_shared *sh = o->shared;
-	unsigned used = get(&sh->used);
+	unsigned used = own_used(sh);
 
 	for (unsigned i = 0; i < used; i++) {
 		struct ipc__sem_holder *h = &sh->holders[i];
@@ -234,7 +244,7 @@ static unsigned
 own_holders(const struct ipc__sem_shared *sh,
     struct ipc__sem_watched list[IPC__SEM_HOLDERS])
 {
-	unsigned n = 0, used = get(&sh->used);
+	unsigned n = 0, used = own_used(sh);
 
 	for (unsigned i = 0; i < used; i++)
 		if (get(&sh->holders[i].count) > 0)
@@ -245,40 +255,80 @@ own_holders(const struct ipc__sem_shared *sh,
 	return n;
 }
 
+/* With the guard: nothing is free.  bell: NULL, or of one who will sleep. */
+static int
+own_nothing(struct ipc__sem_own *o, int *bell)
+{
+	int rc = 0;
+
+	if (bell != NULL)
+		set(&o->shared->watched, 1);
+	if (get(&o->shared->watched))
+		own_put_out(o);
+	if (bell != NULL)
+		rc = ipc__sem_arm(o, bell);
+	ipc__sem_rewatch(o);
+	return rc < 0 ? rc : -EAGAIN;
+}
+
+static int
+own_sleep(struct ipc__sem_own *o, int64_t deadline, int *bell)
+{
+	struct ipc__sem_watched list[IPC__SEM_HOLDERS];
+	unsigned n = 0;
+	int rc = own_enter(o);
+
+	if (rc < 0)
+		return rc;
+	rc = own_try(o);
+	if (rc == -EAGAIN) {
+		rc = own_nothing(o, bell);
+		n = own_holders(o->shared, list);
+	} else if (*bell != -1 && o->spare == -1) {
+		o->spare = *bell;
+		*bell = -1;
+	}
+	own_leave(o, 0);
+	if (rc != -EAGAIN)
+		return rc;
+	rc = ipc__sem_sleep(*bell, list, n, deadline);
+	return rc < 0 ? rc : -EAGAIN;
+}
+
+static int
+own_wait_long(struct ipc__sem_own *o, int timeout)
+{
+	int64_t deadline = timeout > 0 ? ipc__deadline(timeout) : -1;
+	unsigned looks = 0;
+	int bell = -1, rc;
+
+	do {
+		while (ipc__sem_available(o->shared) == 0 &&
+		    ipc__futexlock_spin(&looks))
+			;
+		rc = own_sleep(o, deadline, &bell);
+	} while (rc == -EAGAIN);
+	if (bell != -1)
+		close(bell);
+	return rc;
+}
+
 static int
 own_wait(struct ipc_sem *s, int timeout)
 {
-	struct ipc__sem_watched list[IPC__SEM_HOLDERS];
 	struct ipc__sem_own *o = own_state(s);
-	int64_t deadline = -1;
-	unsigned n = 0, looks = 0;
 	int rc;
 
-	if (timeout > 0)
-		deadline = ipc__deadline(timeout);
-	for (;;) {
-		while (timeout != 0 && ipc__sem_available(o->shared) == 0 &&
-		    ipc__futexlock_spin(&looks))
-			;
-		rc = own_enter(o);
-		if (rc < 0)
-			return rc;
-		rc = own_try(o);
-		if (rc == -EAGAIN) {
-			if (timeout != 0)
-				set(&o->shared->watched, 1);
-			if (get(&o->shared->watched))
-				own_put_out(o);
-			n = own_holders(o->shared, list);
-			ipc__sem_rewatch(o);
-		}
-		own_leave(o, 0);
-		if (rc != -EAGAIN || timeout == 0)
-			return rc;
-		rc = ipc__sem_sleep(o, list, n, deadline);
-		if (rc < 0)
-			return rc;
-	}
+	if (timeout != 0)
+		return own_wait_long(o, timeout);
+	rc = own_enter(o);
+	if (rc < 0)
+		return rc;
+	rc = own_try(o);
+	if (rc == -EAGAIN)
+		rc = own_nothing(o, NULL);
+	own_leave(o, 0);
+	return rc;
 }
 
 static int
@@ -287,7 +337,7 @@ own_post(struct ipc_sem *s, unsigned count)
 	struct ipc__sem_own *o = own_state(s);
 	struct ipc__sem_shared *sh = o->shared;
 	_Atomic uint32_t *held;
-	unsigned mine = 0;
+	unsigned mine = 0, total;
 	int rc;
 
 	rc = own_enter(o);
@@ -296,14 +346,15 @@ own_post(struct ipc_sem *s, unsigned count)
 	held = o->slot >= 0 ? &sh->holders[o->slot].count : NULL;
 	if (held != NULL)
 		mine = get(held) < count ? get(held) : count;
-	if (count - mine > INT_MAX - get(&sh->total))
+	total = get(&sh->total);
+	if (total > INT_MAX || count - mine > INT_MAX - total)
 		return own_leave(o, ipc__fail(EOVERFLOW, "the value would "
 		    "exceed %d", INT_MAX));
 	own_announce(o);
 	if (mine > 0)
 		set(held, get(held) - mine);
 	if (count > mine)
-		set(&sh->total, get(&sh->total) + count - mine);
+		set(&sh->total, total + count - mine);
 	return own_leave(o, 0);
 }
 
@@ -330,9 +381,10 @@ own_fd(struct ipc_sem *s)
 		return rc;
 	set(&o->shared->watched, 1);
 	own_reclaim(o);
-	if (ipc__sem_available(o->shared) > 0)
-		own_ring(o);
-	return own_leave(o, ipc__sem_watch(o));
+	rc = ipc__sem_watch(o);
+	if (rc >= 0 && ipc__sem_available(o->shared) == 0)
+		ipc__sem_rewatch(o);
+	return own_leave(o, rc);
 }
 
 /*
@@ -344,6 +396,9 @@ own_init(void *data, const struct ipc__address *a)
 {
 	struct ipc__sem_shared *sh = data;
 
+	if (a->opt.value > INT_MAX)
+		return ipc__fail(EINVAL, "a value of %u exceeds %d",
+		    a->opt.value, INT_MAX);
 	set(&sh->total, a->opt.value);
 	sh->futex = ipc__futexlock_can();
 	return sh->futex ? 0 : ipc__robust_init(&sh->guard.mutex, false, false);
@@ -365,7 +420,7 @@ own_open(struct ipc_sem *s, const struct ipc__address *a, int flags)
 	int rc;
 
 	o->undo = a->opt.undo;
-	o->slot = o->epoll = o->bell = -1;
+	o->slot = o->epoll = o->spare = o->bell = -1;
 	o->process = atomic_load_explicit(&ipc__process, memory_order_relaxed);
 	rc = ipc__syncfile_open(&own_form, a, flags, &data, &o->bell);
 	if (rc < 0)

@@ -55,6 +55,7 @@ struct ipc__sem_own {
 	bool		 undo;
 	int		 slot;		/* our record, or -1; with the guard */
 	unsigned	 process;	/* that it is of: ipc__process */
+	int		 spare;		/* ipc__sem_arm(), of nobody; or -1 */
 	/* semwatch.c, for ipc_sem_fd(); with the guard. */
 	int		 epoll;
 	struct ipc__sem_watched *watched;
@@ -65,14 +66,18 @@ unsigned ipc__sem_available(const struct ipc__sem_shared *);
 bool ipc__sem_dead(const struct ipc__sem_holder *);
 
 /* semwatch.c */
+/* With the guard, when nothing is free: *bell, made if it is -1, is readable
+ * once the bell is rung after this, even if it is put out again. */
+int ipc__sem_arm(struct ipc__sem_own *, int *bell);
 /* A wait that has found nothing: sleeps until there may be something.  holders:
  * a copy of who had taken something then.  0: look again. */
-int ipc__sem_sleep(struct ipc__sem_own *, const struct ipc__sem_watched *,
-    unsigned count, int64_t deadline);
-/* The descriptor, made if there is none; and brought in line with who has
- * taken something.  With the guard. */
+int ipc__sem_sleep(int bell, const struct ipc__sem_watched *, unsigned count,
+    int64_t deadline);
+/* The descriptor, made if there is none; and when nothing is free: put out, and
+ * brought in line with who has taken something.  With the guard. */
 int ipc__sem_watch(struct ipc__sem_own *);
 void ipc__sem_rewatch(struct ipc__sem_own *);
+/* Closes it, and what is spare. */
 void ipc__sem_unwatch(struct ipc__sem_own *);
 
 #endif

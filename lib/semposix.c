@@ -201,9 +201,16 @@ posix_wait(struct ipc_sem *s, int timeout)
 	return timeout == 0 ? -EAGAIN : posix_sleep(s->posix, timeout);
 }
 
+/* All or none, but for what others give meanwhile. */
 static int
 posix_post(struct ipc_sem *s, unsigned count)
 {
+	int n = 0;
+
+	if (sem_getvalue(s->posix, &n) == 0 && n > 0 &&
+	    count > (unsigned)(INT_MAX - n))
+		return ipc__fail(EOVERFLOW, "the value would exceed %d "
+		    "(SEM_VALUE_MAX)", INT_MAX);
 	for (; count > 0; count--)
 		if (sem_post(s->posix) == -1)
 			return ipc__fail(errno, "sem_post: the value would "

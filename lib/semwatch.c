@@ -6,6 +6,13 @@
  *
  * As long as nothing is free nobody can take anything, so the holders of a
  * moment when nothing was free are all that there are until the bell rings.
+ *
+ * After that somebody else may have taken it, and a third one have put the bell
+ * out, before who sleeps has run at all.  It must not sleep on then: it knows
+ * nothing of the new holder.  So what it sleeps on remembers the ringing.  That
+ * is an edge-triggered epoll(7), which asks for what a FIFO always is,
+ * writable: it is shown once for each time that the FIFO woke anybody, however
+ * little there is left to be read.
  */
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -46,15 +53,62 @@ watch_process(pid_t pid, uint64_t start_time)
 	return ipc__alive(pid, start_time) ? UNKNOWN : -ESRCH;
 }
 
+/*
+ * Sleeping
+ */
+
+/* Shows at first that it was rung. */
+static int
+watch_bell(struct ipc__sem_own *o)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
+	int fd = epoll_create1(EPOLL_CLOEXEC), rc;
+
+	if (fd == -1)
+		return ipc__fail_sys("epoll_create1");
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, o->bell, &ev) == 0)
+		return fd;
+	rc = ipc__fail_sys("epoll_ctl");
+	close(fd);
+	return rc;
+}
+
+/* What was rung until now was. */
+static void
+forget_ringing(int fd)
+{
+	struct epoll_event ev[1 + IPC__SEM_HOLDERS];
+
+	(void)epoll_wait(fd, ev, 1 + IPC__SEM_HOLDERS, 0);
+}
+
 int
-ipc__sem_sleep(struct ipc__sem_own *o, const struct ipc__sem_watched *list,
-    unsigned count, int64_t deadline)
+ipc__sem_arm(struct ipc__sem_own *o, int *bell)
+{
+	if (*bell == -1) {
+		*bell = o->spare;
+		o->spare = -1;
+	}
+	if (*bell == -1) {
+		int fd = watch_bell(o);
+
+		if (fd < 0)
+			return fd;
+		*bell = fd;
+	}
+	forget_ringing(*bell);
+	return 0;
+}
+
+int
+ipc__sem_sleep(int bell, const struct ipc__sem_watched *list, unsigned count,
+    int64_t deadline)
 {
 	struct pollfd fds[1 + IPC__SEM_HOLDERS];
 	unsigned n = 1;
 	int fd, rc = 0;
 
-	fds[0] = (struct pollfd){ .fd = o->bell, .events = POLLIN };
+	fds[0] = (struct pollfd){ .fd = bell, .events = POLLIN };
 	for (unsigned i = 0; i < count && rc == 0; i++) {
 		/* Our own death wants no watching. */
 		if (list[i].pid == (int32_t)getpid())
@@ -125,6 +179,7 @@ ipc__sem_rewatch(struct ipc__sem_own *o)
 	if (o->epoll == -1)
 		return;
 	ipc__error_keep(&before);
+	forget_ringing(o->epoll);
 	for (int i = 0; i < IPC__SEM_HOLDERS; i++)
 		follow(o, &o->watched[i], &o->shared->holders[i]);
 	ipc__error_restore(&before);
@@ -133,31 +188,25 @@ ipc__sem_rewatch(struct ipc__sem_own *o)
 int
 ipc__sem_watch(struct ipc__sem_own *o)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
-	int rc = 0;
+	int fd;
 
 	if (o->epoll != -1)
-		goto out;
+		return o->epoll;
+	fd = watch_bell(o);
+	if (fd < 0)
+		return fd;
 	o->watched = malloc(IPC__SEM_HOLDERS * sizeof *o->watched);
-	if (o->watched == NULL)
+	if (o->watched == NULL) {
+		close(fd);
 		return ipc__fail_sys("malloc");
+	}
 	for (int i = 0; i < IPC__SEM_HOLDERS; i++)
 		o->watched[i] = (struct ipc__sem_watched){ .fd = -1 };
-	o->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (o->epoll == -1)
-		rc = ipc__fail_sys("epoll_create1");
-	else if (epoll_ctl(o->epoll, EPOLL_CTL_ADD, o->bell, &ev) == -1)
-		rc = ipc__fail_sys("epoll_ctl");
-	if (rc < 0) {
-		ipc__sem_unwatch(o);
-		return rc;
-	}
-out:
-	ipc__sem_rewatch(o);
-	return o->epoll;
+	return o->epoll = fd;
 }
 
-/* In a forked child the set is shared with the parent, and is only closed. */
+/* In a forked child the sets are shared with the parent, and are only closed.
+ */
 void
 ipc__sem_unwatch(struct ipc__sem_own *o)
 {
@@ -166,7 +215,9 @@ ipc__sem_unwatch(struct ipc__sem_own *o)
 			close(o->watched[i].fd);
 	if (o->epoll != -1)
 		close(o->epoll);
+	if (o->spare != -1)
+		close(o->spare);
 	free(o->watched);
 	o->watched = NULL;
-	o->epoll = -1;
+	o->epoll = o->spare = -1;
 }

@@ -18,6 +18,7 @@
 #include "barrier.h"
 #include "error.h"
 #include "shm.h"
+#include "wholefile.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE	23
@@ -202,6 +203,9 @@ ipc__shm_make_file(struct ipc__shm_map *map, const struct ipc__options *opt)
 	int rc;
 
 	ipc__shm_size(map, opt);
+	rc = ipc__whole_limit(map->bytes);
+	if (rc < 0)
+		return rc;
 	if (ftruncate(map->mem, (off_t)map->bytes) < 0)
 		return ipc__fail_sys("ftruncate");
 	rc = shm_allocate(map->mem, 0, IPC__RING_FIRST);

@@ -21,6 +21,8 @@
 #define SCM_PIDFD	0x04
 #endif
 
+#define SMALL	2048	/* bytes that are quicker copied than pointed at */
+
 /* Room for the descriptors of a message, and for what an adopted socket may
  * have been set to tell besides. */
 union control {
@@ -302,6 +304,40 @@ put_aside(struct msghdr *m, union control *control,
 	memcpy(CMSG_DATA(c), aside->fds, size);
 }
 
+/* A few bytes in one piece, without a header that the kernel has to fetch,
+ * check and follow: that costs more than to copy them. */
+static ssize_t
+send_small(int fd, const struct iovec *iov, int count, size_t size)
+{
+	unsigned char whole[SMALL], *p = whole;
+	const void *from = whole;
+	int i;
+
+	if (count == 1)
+		from = iov->iov_base;
+	else for (i = 0; i < count; i++)
+		if (iov[i].iov_len > 0)
+			p = mempcpy(p, iov[i].iov_base, iov[i].iov_len);
+	return send(fd, from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static ssize_t
+send_plain(int fd, const struct iovec *iov, int count)
+{
+	struct msghdr m = {
+		.msg_iov = (struct iovec *)iov, .msg_iovlen = count
+	};
+	size_t size = 0;
+	ssize_t n;
+	int i;
+
+	for (i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	n = count == 1 || size <= SMALL ? send_small(fd, iov, count, size) :
+	    sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
 ssize_t
 ipc__socket_send(int fd, const struct iovec *iov, int count,
     const struct ipc__aside *aside)
@@ -312,11 +348,12 @@ ipc__socket_send(int fd, const struct iovec *iov, int count,
 	union control control;
 	ssize_t n;
 
-	if (aside) {
-		if (aside->fd_count > IPC_FDS_MAX)
-			return -EINVAL;
-		put_aside(&m, &control, aside);
-	}
+	if (aside == NULL ||
+	    (aside->fd_count == 0 && aside->address_size == 0))
+		return send_plain(fd, iov, count);
+	if (aside->fd_count > IPC_FDS_MAX)
+		return -EINVAL;
+	put_aside(&m, &control, aside);
 	n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 	return n < 0 ? -errno : n;
 }
@@ -381,6 +418,17 @@ ipc__socket_recv(int fd, const struct iovec *iov, int count,
 	while (aside && aside->fds && aside->fd_count > 0)
 		close(aside->fds[--aside->fd_count]);
 	return -EBADMSG;
+}
+
+ssize_t
+ipc__socket_recv_bytes(int fd, const struct iovec *iov, int count)
+{
+	ssize_t n;
+
+	if (count != 1)
+		return ipc__socket_recv(fd, iov, count, NULL);
+	n = recv(fd, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
 }
 
 bool

@@ -95,6 +95,8 @@ ssize_t ipc__socket_send(int fd, const struct iovec *iov, int count,
 /* -EBADMSG: the record was longer than the buffers, and its rest is lost. */
 ssize_t ipc__socket_recv(int fd, const struct iovec *iov, int count,
     struct ipc__aside *aside);
+/* Where nothing can come beside the bytes of a stream. */
+ssize_t ipc__socket_recv_bytes(int fd, const struct iovec *iov, int count);
 /* The code says that the other side is not there any more. */
 bool ipc__socket_gone(ssize_t rc);
 /* What a failed call means: -EPIPE, or the error with a text. */

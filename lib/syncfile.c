@@ -216,9 +216,9 @@ fill(const struct ipc__sync_form *form, int fd, const struct ipc__address *a,
 	struct ipc__sync_head *head;
 	int rc;
 
-	rc = posix_fallocate(fd, 0, (off_t)form->size);
-	if (rc != 0)
-		return ipc__fail(rc, "posix_fallocate: %s", ipc_strerror(rc));
+	rc = ipc__whole_allocate(fd, form->size);
+	if (rc < 0)
+		return rc;
 	head = mmap(NULL, form->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 	    0);
 	if (head == MAP_FAILED)

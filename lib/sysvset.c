@@ -50,8 +50,9 @@ ipc__sysvset_fail(const char *call)
 		return ipc__fail(ENOSPC, "%s: no semaphore is left "
 		    "(kernel.sem: SEMMNI, SEMMNS)", call);
 	case ERANGE:
-		return ipc__fail(EOVERFLOW, "%s: the value would exceed %d "
-		    "(SEMVMX)", call, IPC__SYSV_VALUE_MAX);
+		return ipc__fail(EOVERFLOW, "%s: the value, or what undo=1 "
+		    "has to give back, would exceed %d (SEMVMX, SEMAEM)", call,
+		    IPC__SYSV_VALUE_MAX);
 	case EIDRM:
 		return ipc__fail(EIDRM, "%s: the semaphore was removed", call);
 	default:

@@ -3,6 +3,7 @@
  * Files that appear whole: under a temporary name, which tells who makes it so
  * that the next one sweeps what a killed one has left, then under their own.
  */
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,10 +44,40 @@ ipc__whole_dress(int fd, const struct ipc__address *a)
 }
 
 int
+ipc__whole_limit(uint64_t size)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) == -1 || size <= limit.rlim_cur)
+		return 0;
+	return ipc__fail(EFBIG, "%ju bytes exceed the %ju that this process "
+	    "may write (RLIMIT_FSIZE)", (uintmax_t)size,
+	    (uintmax_t)limit.rlim_cur);
+}
+
+int
+ipc__whole_allocate(int fd, uint64_t size)
+{
+	int rc = ipc__whole_limit(size);
+
+	if (rc < 0)
+		return rc;
+	do
+		rc = posix_fallocate(fd, 0, (off_t)size);
+	while (rc == EINTR);
+	return rc == 0 ? 0 : ipc__fail(rc, "posix_fallocate: %s: no room for "
+	    "%ju bytes", ipc_strerror(rc), (uintmax_t)size);
+}
+
+int
 ipc__whole_write(int fd, const void *data, size_t size)
 {
-	ssize_t n = write(fd, data, size);
+	ssize_t n;
+	int rc = ipc__whole_limit(size);
 
+	if (rc < 0)
+		return rc;
+	n = write(fd, data, size);
 	if (n >= 0 && (size_t)n < size)
 		errno = ENOSPC;
 	return n == (ssize_t)size ? 0 : ipc__fail_sys("write");

@@ -8,6 +8,7 @@
 #	bench-peers.sh link PROGRAM SOURCE... -- ARGUMENT...
 #						with those that were compiled
 #	bench-peers.sh missing SOURCE...	what was left out, and why
+#	bench-peers.sh cflags SOURCE		what the preprocessor needs
 #	bench-peers.sh setup SOURCE...		installs what they need
 #
 # What a file needs stands in comments of its first 10 lines: LIBS, packages of
@@ -154,6 +155,7 @@ case $action in
 compile) compile "$@" ;;
 link) link_all "$@" ;;
 missing) tell_all "$@" ;;
+cflags) flags --cflags "$1" ;;
 setup) setup "$@" ;;
 *) exit 2 ;;
 esac

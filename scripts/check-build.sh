@@ -342,6 +342,44 @@ page 'ipc_tiny(1, NULL, 2);' >"$top/man/ipc_tiny.3"
 try 'code without a mark' no run check-docs
 says 'code without a mark' 'without EXAMPLE'
 
+mkdir "$top/bench"
+cp "$source/bench/subject.h" "$top/bench"
+cat >"$top/bench/main.c" <<'END'
+#include <stdio.h>
+#include "subject.h"
+extern const struct subject *const *const bench_peer_lists[];
+int
+main(void)
+{
+	int n = 0;
+
+	while (bench_peer_lists[n])
+		n++;
+	printf("%d peers\n", n);
+	return 0;
+}
+END
+cat >"$top/bench/peer_here.c" <<'END'
+#include "subject.h"
+SUBJECT_PEERS(peer_here);
+const struct subject *const peer_here[] = { NULL };
+END
+cat >"$top/bench/peer_gone.c" <<'END'
+/* LIBS: no-such-library */
+/* PACKAGES: libnone-dev */
+#include <none.h>
+END
+cat >"$top/bench/peer_none.c" <<'END'
+/* HEADERS: no/such.h */
+/* LINK: -lnone */
+#include <no/such.h>
+END
+try 'peers are optional' yes run bench
+says 'the one that is there' '^1 peers$'
+says 'a missing library' 'peer_gone.c: needs no-such-library .*libnone-dev'
+says 'a missing header' 'peer_none.c: needs no/such.h'
+rm -r "$top/bench"
+
 page 'text' >"$top/man/ipc_tiny.3"
 try 'installs' yes run install DESTDIR="$tmp/dest" prefix=/usr
 for file in lib/libipc.so lib/libipc.a lib/pkgconfig/libipc.pc bin/ipc \

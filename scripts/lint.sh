@@ -57,6 +57,18 @@ case $CPPFLAGS in
 	;;
 esac
 
+# Other libraries' part of the benchmark likewise.
+peers=$(ls bench/peer_*.c 2>/dev/null)
+sources=$(echo "$sources" | grep -v ^bench/peer_)
+for peer in $peers; do
+	if sh scripts/bench-peers.sh missing "$peer" | grep -q .; then
+		echo "lint: $peer can not be compiled here, passed over"
+	else
+		sources="$sources $peer"
+		CPPFLAGS="$CPPFLAGS $(sh scripts/bench-peers.sh cflags "$peer")"
+	fi
+done
+
 # shellcheck disable=SC2086,SC2016 # lists; the inner shell expands
 if test -n "$sources" && have clang-tidy; then
 	printf '%s\n' $sources | CPPFLAGS=$CPPFLAGS xargs -P 2 -n 4 sh -c '

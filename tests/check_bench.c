@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -461,6 +462,135 @@ START_TEST(a_wrong_message_fails_the_cell)
 }
 END_TEST
 
+/* A call there or its answer: its length, and the bytes. */
+static ssize_t
+put(int fd, const void *data, size_t size)
+{
+	if (write(fd, &size, sizeof size) < 0 ||
+	    (size > 0 && write(fd, data, size) < 0))
+		return -errno;
+	return (ssize_t)size;
+}
+
+static ssize_t
+get(int fd, void *buffer)
+{
+	size_t size = 0;
+
+	if (read(fd, &size, sizeof size) != sizeof size ||
+	    (size > 0 && read(fd, buffer, size) != (ssize_t)size))
+		return -EPIPE;
+	return (ssize_t)size;
+}
+
+static ssize_t
+wrong_call(void *end, const void *data, size_t size, void *buffer)
+{
+	struct wrong_end *e = end;
+
+	return put(e->out, data, size) < 0 ? -EPIPE : get(e->in, buffer);
+}
+
+/* The third one has arguments, the fourth has none. */
+static int
+wrong_serve(void *end, struct subject_work *work)
+{
+	struct wrong_end *e = end;
+	char room[4096];
+	ssize_t n = 0;
+	bool more = true;
+
+	while (more && n >= 0) {
+		n = get(e->in, room);
+		more = subject_served(work, room, (size_t)n);
+		e->sent++;
+		if (e->sent == 3 && e->wrong == DAMAGES)
+			room[n / 2] ^= 1;
+		if (e->sent == 3 && e->wrong == DOUBLES)
+			subject_served(work, room, (size_t)n);
+		if (e->sent == 4 && e->wrong == LOSES)
+			n = 1;
+		n = put(e->out, room, (size_t)n);
+	}
+	return (int)n;
+}
+
+static struct bench_outcome
+run_wrong_call(enum wrong wrong)
+{
+	struct subject s = { .name = "wrong", .kind = SUBJECT_RAW,
+	    .parameter = &wrong, .prepare = wrong_prepare,
+	    .attach = wrong_attach, .call = wrong_call,
+	    .serve = wrong_serve };
+	struct bench_cell c = cell_of(&bench_call, &s, bench_call.size);
+	struct bench_outcome o;
+
+	bench_clock_begin();
+	ck_assert_int_eq(bench_cells_begin(), 0);
+	bench_cell_run(&c, &o);
+	bench_cells_end();
+	return o;
+}
+
+static void
+call_fails(enum wrong wrong, const char *says)
+{
+	struct bench_outcome o = run_wrong_call(wrong);
+
+	ck_assert_int_eq(o.state, BENCH_FAILED);
+	ck_assert_msg(strstr(o.error, says) != NULL, "'%s', not '%s'",
+	    o.error, says);
+}
+
+START_TEST(a_wrong_answer_fails_the_cell)
+{
+	struct bench_outcome o = run_wrong_call(NOTHING);
+
+	ck_assert_msg(o.state == BENCH_DONE, "%s", o.error);
+	ck_assert_double_gt(o.value[0], 0);
+	ck_assert_double_gt(o.value[6], 0);
+	call_fails(DAMAGES, "not what was sent");
+	call_fails(LOSES, "of 1 bytes instead of 0");
+	call_fails(DOUBLES, "calls were made and");
+}
+END_TEST
+
+/* Names of shared memory that a cell could not remove itself. */
+static int
+leaving_prepare(struct link *l)
+{
+	char path[80];
+	int fd;
+
+	subject_note_memory(l->name);
+	snprintf(path, sizeof path, "/dev/shm/%s-left", l->name);
+	fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return subject_fail(errno, "%s", path);
+	close(fd);
+	return subject_fail(EIO, "left %s", path);
+}
+
+START_TEST(what_a_cell_noted_is_removed_behind_it)
+{
+	struct subject s = { .name = "leaving", .kind = SUBJECT_RAW,
+	    .prepare = leaving_prepare, .attach = wrong_attach,
+	    .send = wrong_send, .recv = wrong_recv };
+	struct bench_cell c = cell_of(&bench_rate, &s, 64);
+	struct bench_outcome o;
+	char *path;
+
+	bench_clock_begin();
+	ck_assert_int_eq(bench_cells_begin(), 0);
+	bench_cell_run(&c, &o);
+	bench_cells_end();
+	path = strstr(o.error, "/dev/shm/");
+	ck_assert_msg(path != NULL, "%s", o.error);
+	*strchr(path, ':') = '\0';
+	ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
 START_TEST(a_cell_that_hangs_or_dies_harms_no_other)
 {
 	fails(HANGS, &bench_round_trip, BENCH_FAILED, "took too long");
@@ -485,7 +615,8 @@ END_TEST
 START_TEST(all_subjects_carry_what_they_should)
 {
 	static const struct bench_metric *const metrics[] = {
-		&bench_round_trip, &bench_rate, &bench_batch, &bench_set_up };
+		&bench_round_trip, &bench_rate, &bench_batch, &bench_set_up,
+		&bench_call, &bench_calls };
 	const struct subject *s = bench_subjects[_i];
 	struct bench_place place[BENCH_PLACES];
 	struct bench_outcome o;
@@ -502,7 +633,8 @@ START_TEST(all_subjects_carry_what_they_should)
 			struct bench_cell c = cell_of(metrics[i], s, size);
 
 			c.place = place[0];
-			if (!metrics[i]->fits(s, size) ||
+			if (metrics[i]->calls != (s->call != NULL) ||
+			    !metrics[i]->fits(s, size) ||
 			    (!metrics[i]->sized && size != 8))
 				continue;
 			bench_cell_run(&c, &o);
@@ -694,6 +826,8 @@ bench_suite(void)
 	tc = program_tcase(s, "cells");
 	tcase_add_test(tc, a_cell_that_is_right_is_measured);
 	tcase_add_test(tc, a_wrong_message_fails_the_cell);
+	tcase_add_test(tc, a_wrong_answer_fails_the_cell);
+	tcase_add_test(tc, what_a_cell_noted_is_removed_behind_it);
 	tcase_add_test(tc, a_cell_that_hangs_or_dies_harms_no_other);
 	tcase_add_test(tc, who_does_not_sleep_is_not_called_a_sleeper);
 	tcase_add_loop_test(tc, all_subjects_carry_what_they_should, 0,

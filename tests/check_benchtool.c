@@ -105,6 +105,14 @@ START_TEST(tables_have_what_was_asked_for)
 	ck_assert_ptr_null(strstr(p.text, "\n  tcp"));
 	ck_assert_ptr_null(strstr(p.text, "One way"));
 	program_free(&p);
+	program_run(&p, 0, NULL, SHORT "-o call,calls unix");
+	says(p.text, "Empty call, one at a time\n");
+	says(p.text, "Empty calls, 32 under way\n");
+	says(p.text, "\n  unix framed  ");
+	says(p.text, "\n  unix: rpc  ");
+	says(p.text, "\n  libipc / other  ");
+	ck_assert_ptr_null(strstr(p.text, "local:"));
+	program_free(&p);
 	program_run(&p, 0, NULL, SHORT "-l -s 64 -o rate pipe");
 	says(p.text, "CPU/msg");
 	program_free(&p);
@@ -149,6 +157,7 @@ START_TEST(every_mechanism_is_measured)
 	struct program p;
 	char what[64];
 
+	claim_queues();
 	program_run(&p, 0, NULL, SHORT "-j -s 64 -o round-trip");
 	ck_assert_msg(is_json(p.text), "%s", p.text);
 	ck_assert_ptr_null(strstr(p.text, "\"state\": \"failed\""));

@@ -162,6 +162,8 @@ START_TEST(several_addresses_of_any_mechanism)
 	char line[4096];
 	struct program p;
 
+	if (strstr(others[_i], "mq:") != NULL)
+		claim_queues();
 	setenv("other", others[_i], 1);
 	setenv("script", METHODS, 1);
 	program_start(&server, NULL, "exec ipc serve -p $(eval echo $other) "

@@ -242,8 +242,9 @@ END_TEST
 #define SENDERS	8
 #define EACH	3000
 
+/* It is an end when those who are there have gone, so all come first. */
 static void
-send_each(int who)
+send_each(int who, int here, int all)
 {
 	unsigned char f[4096];
 	struct ipc__half *h = open_at(IPC_SEND, 0);
@@ -251,6 +252,8 @@ send_each(int who)
 	size_t size;
 	int i;
 
+	if (write(here, "", 1) != 1 || read(all, f, 1) != 0)
+		_exit(1);
 	for (i = 0; i < EACH; i++) {
 		size = frame(f, (unsigned)(i * 131 + who * 977) % 4092 + 1,
 		    (unsigned char)who);
@@ -269,12 +272,22 @@ START_TEST(frames_of_many_senders_never_mix)
 	struct ipc__half *h = open_at(IPC_RECV, IPC_CREATE);
 	pid_t pid[SENDERS];
 	size_t have = 0, used;
+	int here[2], all[2];
 	ssize_t n;
 	int i;
 
+	ck_assert_int_eq(pipe(here) | pipe(all), 0);
 	for (i = 0; i < SENDERS; i++)
-		if ((pid[i] = fork()) == 0)
-			send_each(i + 1);
+		if ((pid[i] = fork()) == 0) {
+			close(all[1]);
+			send_each(i + 1, here[1], all[0]);
+		}
+	for (i = 0; i < SENDERS; i++)
+		ck_assert_int_eq(read(here[0], buffer, 1), 1);
+	close(here[0]);
+	close(here[1]);
+	close(all[0]);
+	close(all[1]);
 	do {
 		n = half_recv(h, buffer + have, sizeof buffer - have);
 		if (n == -EAGAIN) {
@@ -483,7 +496,7 @@ main(void)
 	Suite *s = suite_create("opened FIFOs");
 	TCase *tc = tcase_create("senders and receivers");
 
-	tcase_set_timeout(tc, 10);
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, dir_make, dir_remove);
 	tcase_add_test(tc, of_many_that_create_it_one_receives);
 	tcase_add_test(tc, a_killed_receiver_is_replaced_at_a_whole_frame);

@@ -46,6 +46,8 @@ there_is(int i)
 {
 	const struct ipc_mechanism *m = ipc_mechanism(met[i].scheme);
 
+	if (strstr(met[i].scheme, "mq") != NULL)
+		claim_queues();
 	return m && m->ways & SESSION;
 }
 

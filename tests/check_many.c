@@ -59,6 +59,33 @@ START_TEST(a_batch_arrives_as_it_was_sent)
 }
 END_TEST
 
+/* Short ones are copied in ways of their own. */
+START_TEST(every_short_length_arrives)
+{
+	struct ipc_channel *ch[2];
+
+	ends_of(_i, ch, "", 0);
+	prepare();
+	for (int first = 0; first < 100; first += 5) {
+		for (int i = 0; i < 5; i++) {
+			pattern_fill(out[i], (size_t)(first + i), 7);
+			msgs[i].iov_len = (size_t)(first + i);
+			room[i].iov_len = sizeof in[i];
+			memset(in[i], '-', 200);
+		}
+		expect(5, ipc_sendmany(ch[0], msgs, 5, SOON));
+		for (int got = 0; got < 5;)
+			got += ipc_recvmany(ch[1], room + got, 5 - got, SOON);
+		for (int i = 0; i < 5; i++) {
+			expect((size_t)(first + i), room[i].iov_len);
+			expect_true(pattern_is(in[i], room[i].iov_len, 7));
+			expect('-', in[i][first + i]);
+		}
+	}
+	close_ends(ch);
+}
+END_TEST
+
 START_TEST(single_and_many_mix)
 {
 	struct ipc_channel *ch[2];
@@ -205,6 +232,7 @@ main(void)
 	suite_open("many");
 	tc = tcase_open("many", 20);
 	for_each_case(tc, a_batch_arrives_as_it_was_sent, TALKS, sure);
+	for_each_case(tc, every_short_length_arrives, TALKS, sure);
 	for_each_case(tc, single_and_many_mix, TALKS, sure);
 	for_each_case(tc, it_takes_what_is_there_and_does_not_wait_for_more,
 	    TALKS, sure);

@@ -115,6 +115,27 @@ START_TEST(a_file_lock_is_one_that_others_see)
 }
 END_TEST
 
+/* The signal of a file that becomes too large would end this program; libcheck
+ * notes each assertion in one. */
+START_TEST(a_limit_of_files_is_an_error_and_no_signal)
+{
+	const struct rlimit none = { 8, RLIM_INFINITY };
+	const struct rlimit much = { RLIM_INFINITY, RLIM_INFINITY };
+	struct ipc_mutex *m = make("%"), *n = NULL;
+	int limited = setrlimit(RLIMIT_FSIZE, &none);
+
+	fails_with(EFBIG, ipc_mutex_open(&n, "mutex:x", IPC_CREATE),
+	    "RLIMIT_FSIZE");
+	fails_with(EFBIG, ipc_mutex_open(&n, address, 0), "RLIMIT_FSIZE");
+	fine(ipc_mutex_unlink(address));
+	fails_with(EFBIG, ipc_mutex_open(&n, address, IPC_CREATE),
+	    "RLIMIT_FSIZE");
+	setrlimit(RLIMIT_FSIZE, &much);
+	ck_assert_int_eq(limited, 0);
+	fine(ipc_mutex_close(m));
+}
+END_TEST
+
 START_TEST(wrong_addresses_are_explained)
 {
 	struct ipc_mutex *m = NULL;
@@ -226,6 +247,7 @@ main(void)
 	tcase_add_test(tc, an_owner_inherits_the_priority_of_who_waits);
 	tcase_add_test(tc,
 	    one_that_is_removed_while_it_is_locked_can_be_closed);
+	tcase_add_test(tc, a_limit_of_files_is_an_error_and_no_signal);
 	tcase_add_test(tc, wrong_addresses_are_explained);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);

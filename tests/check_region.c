@@ -2,6 +2,7 @@
 /*
  * Regions: the same tests over every kind.
  */
+#include <sys/resource.h>
 #include <sys/shm.h>
 
 #include <ipc/ipc.h>
@@ -192,6 +193,28 @@ START_TEST(huge_pages_are_asked_for_and_never_missed)
 }
 END_TEST
 
+/* Of huge pages only whole ones are. */
+START_TEST(what_was_mapped_is_unmapped)
+{
+	struct ipc_region *r = NULL;
+	unsigned char there;
+	struct stat st;
+	void *data;
+
+	fine(ipc_region_open(&r, "memfd:?size=5000&huge=1", IPC_CREATE));
+	data = ipc_region_data(r);
+	ck_assert_uint_eq(ipc_region_size(r), 5000);
+	memset(data, 1, 5000);
+	ck_assert_int_eq(fstat(ipc_region_fd(r), &st), 0);
+	if (st.st_blksize <= 4096)
+		fprintf(stderr, "NOT TESTED HERE: huge pages (wants "
+		    "vm.nr_hugepages)\n");
+	fine(ipc_region_close(r));
+	ck_assert_int_eq(mincore(data, 1, &there), -1);
+	ck_assert_int_eq(errno, ENOMEM);
+}
+END_TEST
+
 START_TEST(its_descriptor_makes_the_same_region)
 {
 	struct ipc_region *r = make(_i, "?size=8192"), *b = NULL;
@@ -305,6 +328,36 @@ START_TEST(no_room_is_an_error_and_no_signal)
 }
 END_TEST
 
+/* The signal of a file that becomes too large would end this program; libcheck
+ * notes each assertion in one. */
+START_TEST(a_limit_of_files_is_an_error_and_no_signal)
+{
+	const struct rlimit little = { 4096, RLIM_INFINITY };
+	const struct rlimit much = { RLIM_INFINITY, RLIM_INFINITY };
+	struct ipc_region *r = NULL;
+	int limited = setrlimit(RLIMIT_FSIZE, &little);
+	bool left;
+	char text[200];
+
+	fails_with(EFBIG, ipc_region_open(&r, "memfd:?size=8192", IPC_CREATE),
+	    "RLIMIT_FSIZE");
+	snprintf(text, sizeof text, "mmap:%s/region?size=8192", top);
+	fails_with(EFBIG, ipc_region_open(&r, text, IPC_CREATE),
+	    "RLIMIT_FSIZE");
+	left = is_there(in_top("region"));
+	snprintf(text, sizeof text, "mmap:%s/region?size=4096", top);
+	fine(ipc_region_open(&r, text, IPC_CREATE));
+	fine(ipc_region_close(r));
+	snprintf(text, sizeof text, "mmap:%s/region?size=4097", top);
+	fails_with(EFBIG, ipc_region_open(&r, text, IPC_CREATE),
+	    "RLIMIT_FSIZE");
+	setrlimit(RLIMIT_FSIZE, &much);
+	ck_assert_int_eq(limited, 0);
+	ck_assert(!left);
+	ck_assert_int_eq(count_entries(top, "*region"), 1);
+}
+END_TEST
+
 START_TEST(wrong_addresses_are_explained)
 {
 	struct ipc_region *r = NULL;
@@ -354,8 +407,10 @@ main(void)
 	tc = tcase_create("one kind");
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_add_loop_test(tc, memory_without_a_name_is_sealed, 0, 3);
+	tcase_add_test(tc, what_was_mapped_is_unmapped);
 	tcase_add_test(tc, a_region_is_sent_over_a_channel);
 	tcase_add_test(tc, no_room_is_an_error_and_no_signal);
+	tcase_add_test(tc, a_limit_of_files_is_an_error_and_no_signal);
 	tcase_add_test(tc, wrong_addresses_are_explained);
 	suite_add_tcase(suite, tc);
 

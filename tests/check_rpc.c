@@ -128,10 +128,10 @@ START_TEST(the_deadline_travels_to_the_server)
 	while (ipc_rpc_time_left(r.held[0].call) > 0)
 		pause_ms(5);
 	expect(1, ipc_rpc_cancelled(r.held[0].call));
-	call = rpc_take_held(&r, 0);
-	expect(-ECANCELED, ipc_rpc_reply(call, NULL, 0));
 	rpc_await(r.c, &seen, 1);
 	expect(-ETIMEDOUT, seen.status);
+	call = rpc_take_held(&r, 0);
+	expect(-ECANCELED, ipc_rpc_reply(call, NULL, 0));
 	expect(0, rpc_release(&r, 0));
 	rpc_await(r.c, &seen, 2);
 	expect(1, seen.good);
@@ -481,6 +481,51 @@ START_TEST(both_sides_live_in_an_event_loop)
 }
 END_TEST
 
+/* Up to a number of calls are answered briefly, and the others at length. */
+static void
+swell(struct ipc_rpc_call *call, const void *args, size_t size, void *user)
+{
+	static char answer[60 * KIB];
+	int *brief = user;
+
+	(void)args;
+	(void)size;
+	expect(0, ipc_rpc_reply(call, answer, --*brief >= 0 ? 0 :
+	    sizeof answer));
+}
+
+/* A loop is given its turn back after some time, though not all is done: what
+ * is left shows on the descriptor, even if its client says nothing more. */
+START_TEST(what_a_turn_has_left_shows_on_the_descriptor)
+{
+	struct rpc_seen seen = { 0 };
+	struct ipc_channel *ch[2];
+	struct pollfd p[2];
+	double limit;
+	int n, brief = 970;
+
+	begin(_i);
+	rpc_make_server(&r);
+	/* All of it is read, however much is to be answered. */
+	expect(0, ipc_rpc_limit(r.s, IPC_RPC_QUEUE, 64 * 1024 * KIB));
+	pair_of(ch, "capacity=1048576", 0);
+	expect(0, ipc_rpc_adopt(r.s, ch[1]));
+	expect(0, ipc_rpc_attach(&r.c, ch[0]));
+	expect(0, ipc_rpc_register(r.s, "swell", swell, &brief));
+	p[0] = (struct pollfd){ ipc_rpc_fd(r.s), POLLIN, 0 };
+	p[1] = (struct pollfd){ ipc_rpc_client_fd(r.c), POLLIN, 0 };
+	for (n = 0; n < 1024; n++)
+		expect(0, ipc_rpc_start(r.c, "swell", NULL, 0, rpc_note,
+		    &seen, 0));
+	limit = now_ms() + 2 * SOON;
+	while (seen.done < n && now_ms() < limit)
+		turn_of_loop(p, SOON);
+	expect(n, seen.good);
+	rpc_serve(&r);
+	rpc_end(&r);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -513,5 +558,7 @@ main(void)
 	for_each_case(tc, closing_a_server_ends_what_is_under_way, TALKS,
 	    CALLS);
 	for_each_case(tc, both_sides_live_in_an_event_loop, TALKS, CALLS);
+	for_each_case(tc, what_a_turn_has_left_shows_on_the_descriptor, PAIR,
+	    CALLS | IPC_CAP_RELIABLE | IPC_CAP_LARGE | IPC_CAP_INPLACE);
 	return suite_close();
 }

@@ -215,6 +215,16 @@ END_TEST
  * Connecting again
  */
 
+static void
+die(struct ipc_rpc_call *call, const void *args, size_t size, void *user)
+{
+	(void)call;
+	(void)args;
+	(void)size;
+	(void)user;
+	raise(SIGKILL);
+}
+
 /* A process that serves at this address. */
 static pid_t
 server_at(const char *at)
@@ -227,6 +237,7 @@ server_at(const char *at)
 	expect_sys(pid);
 	if (pid == 0) {
 		rpc_make_server(&r);
+		expect(0, ipc_rpc_register(r.s, "die", die, NULL));
 		if (ipc_rpc_listen(r.s, at, 0) < 0)
 			_exit(1);
 		gate_open(&g);
@@ -270,6 +281,34 @@ START_TEST(reconnect_goes_on_with_the_next_server)
 		peer_kill(pid);
 		rpc_await(c, &seen, t + 1);
 		expect(-ECONNRESET, seen.status);
+		j = (struct job){ .data = at, .delay = 50 * t };
+		job_start(&j, serve_soon);
+		rpc_echo(c, 100);
+		job_end(&j);
+		pid = (pid_t)j.size;
+	}
+	peer_kill(pid);
+	expect(0, ipc_unlink(at));
+	expect(0, ipc_rpc_client_close(c));
+}
+END_TEST
+
+/* It has run, and would be the end of the next server as well. */
+START_TEST(reconnect_repeats_nothing_that_may_have_run)
+{
+	struct ipc_rpc_client *c;
+	char at[300], text[320];
+	struct job j;
+	pid_t pid;
+
+	snprintf(at, sizeof at, "unix:%s", path_new());
+	snprintf(text, sizeof text, "%s?reconnect=1", at);
+	pid = server_at(at);
+	expect(0, ipc_rpc_connect(&c, text, SOON));
+	for (int t = 0; t < TRIES; t++) {
+		expect(-ECONNRESET, ipc_rpc_call(c, "die", NULL, 0, NULL, NULL,
+		    SOON));
+		peer_kill(pid);
 		j = (struct job){ .data = at, .delay = 50 * t };
 		job_start(&j, serve_soon);
 		rpc_echo(c, 100);
@@ -386,6 +425,74 @@ START_TEST(a_child_closes_what_its_parent_goes_on_with)
 END_TEST
 
 /* Workers that were forked accept on copies of one listener. */
+/* Sends parts until nobody wants any more. */
+static long
+send_parts(struct job *j)
+{
+	int rc;
+
+	do
+		rc = ipc_rpc_part(j->buffer, large, 16 * KIB, SOON);
+	while (rc == 0);
+	return rc;
+}
+
+static struct ipc_rpc_stream *
+stream_of_thread(struct job *j)
+{
+	struct ipc_rpc_request q = { .struct_size = sizeof q,
+	    .method = "hold", .timeout = -1 };
+	struct ipc_rpc_stream *s;
+
+	expect(0, ipc_rpc_stream_open(&s, r.c, &q));
+	rpc_wait_held(&r, 1);
+	j->buffer = rpc_take_held(&r, 0);
+	job_start(j, send_parts);
+	return s;
+}
+
+/* Its own threads are woken, and those that waited in the parent are not. */
+static _Noreturn void
+child_goes_on(struct ipc_rpc_stream *parents)
+{
+	struct ipc_rpc_stream *s;
+	struct job j = { 0 };
+
+	rpc_serve(&r);
+	expect(0, ipc_rpc_stream_close(parents));
+	s = stream_of_thread(&j);
+	for (int i = 0; i < 200; i++)
+		expect(IPC_RPC_MORE, ipc_rpc_stream_next(s, NULL, NULL, SOON));
+	expect(0, ipc_rpc_stream_close(s));
+	expect(-ECANCELED, job_end(&j));
+	expect(-ECANCELED, ipc_rpc_reply(j.buffer, NULL, 0));
+	rpc_end(&r);
+	_exit(0);
+}
+
+START_TEST(a_child_goes_on_where_a_thread_waited_for_room)
+{
+	struct ipc_rpc_stream *s;
+	struct job j = { 0 };
+	pid_t pid;
+
+	rpc_begin(_i, &r);
+	s = stream_of_thread(&j);
+	pause_ms(30);
+	rpc_stop(&r);
+	pid = fork();
+	expect_sys(pid);
+	if (pid == 0)
+		child_goes_on(s);
+	peer_done(pid);
+	expect(0, ipc_rpc_client_close(r.c));
+	expect(0, ipc_rpc_server_close(r.s));
+	expect(-EPIPE, job_end(&j));
+	expect(-EPIPE, ipc_rpc_reply(j.buffer, NULL, 0));
+	expect(0, ipc_rpc_stream_close(s));
+}
+END_TEST
+
 START_TEST(forked_workers_share_a_listener)
 {
 	struct ipc_rpc_client *c;
@@ -433,12 +540,15 @@ main(void)
 	for_each_case(tc, a_killed_client_is_let_go, TALKS, dies);
 	tc = tcase_open("again", 30);
 	tcase_add_test(tc, reconnect_goes_on_with_the_next_server);
+	tcase_add_test(tc, reconnect_repeats_nothing_that_may_have_run);
 	tcase_add_test(tc, reconnect_gives_up_when_the_time_is_over);
 	tcase_add_test(tc, reconnect_does_not_wait_where_nobody_may);
 	tcase_add_test(tc, reconnect_takes_0_or_1);
 	tc = tcase_open("forks", 20);
 	for_each_case(tc, a_child_closes_what_its_parent_goes_on_with, TALKS,
 	    CALLS | IPC_CAP_RELIABLE | FORKS);
+	for_each_case(tc, a_child_goes_on_where_a_thread_waited_for_room,
+	    TALKS, CALLS | IPC_CAP_RELIABLE | IPC_CAP_LARGE | FORKS);
 	for_each_case(tc, forked_workers_share_a_listener, SESSION,
 	    CALLS | IPC_CAP_RELIABLE | FORKS);
 	return suite_close();

@@ -154,6 +154,45 @@ START_TEST(words_on_unknown_calls_are_ignored)
 }
 END_TEST
 
+/* Answers when it is just too late, before anybody could cancel it. */
+static void
+too_late(struct ipc_rpc_call *call, const void *args, size_t size, void *user)
+{
+	(void)user;
+	while (ipc_rpc_cancelled(call) == 0)
+		pause_ms(1);
+	expect(-ECANCELED, ipc_rpc_reply(call, args, size));
+}
+
+/* A client that gives a call up waits for the last word on it. */
+START_TEST(an_answer_that_is_late_is_one_word_and_no_more)
+{
+	unsigned char got[100];
+
+	server_begin(_i);
+	rpc_stop(&r);
+	expect(0, ipc_rpc_register(r.s, "late", too_late, NULL));
+	rpc_serve(&r);
+	/* Of one that nobody answers the server says so by itself. */
+	raw_send(put(CALL, 5, 20, 4, "never\0\0\0", 8));
+	expect(16, ipc_recv(raw, got, sizeof got, SOON));
+	expect(ERROR, got[1]);
+	expect(5, got[4]);
+	expect(4, got[8]);
+	raw_send(put(CALL, 4, 20, 5, "late\0\0\0\0Hello", 13));
+	raw_send(put(CALL, 4, UINT32_MAX, 6, "echo\0\0\0\0Hello", 13));
+	expect(16, ipc_recv(raw, got, sizeof got, SOON));
+	expect(ERROR, got[1]);
+	expect(5, got[4]);		/* ETIMEDOUT */
+	expect(5, got[8]);
+	expect(21, ipc_recv(raw, got, sizeof got, SOON));
+	expect(REPLY, got[1]);
+	expect(6, got[8]);
+	expect(-EAGAIN, ipc_recv(raw, got, sizeof got, 0));
+	server_end();
+}
+END_TEST
+
 START_TEST(one_id_for_two_calls_ends_the_session)
 {
 	server_begin(_i);
@@ -446,6 +485,8 @@ main(void)
 	tc = tcase_open("server", 30);
 	for_each_case(tc, a_bad_frame_ends_its_session_only, TALKS, sure);
 	for_each_case(tc, words_on_unknown_calls_are_ignored, TALKS, sure);
+	for_each_case(tc, an_answer_that_is_late_is_one_word_and_no_more,
+	    TALKS, sure);
 	for_each_case(tc, one_id_for_two_calls_ends_the_session, TALKS, sure);
 	for_each_case(tc, random_frames_harm_nobody, TALKS, sure);
 	for_each_case(tc, a_flood_is_met_with_back_pressure, TALKS, sure);

@@ -127,6 +127,66 @@ START_TEST(a_client_that_takes_no_answers_holds_up_nobody)
 END_TEST
 
 /*
+ * Deadlines
+ */
+
+#define WAITING	64
+
+/* When a call's time is over: not before from, not after to. */
+struct wait {
+	double	from, to, *last;
+	int	status;
+};
+
+static void
+in_turn(int status, const void *reply, size_t size, void *user)
+{
+	struct wait *w = user;
+
+	(void)reply;
+	(void)size;
+	w->status = status;
+	if (status != -ETIMEDOUT)
+		return;
+	expect_true(w->to >= *w->last);
+	expect_true(now_ms() >= w->from - 1);
+	*w->last = w->from;
+}
+
+/* Nobody serves them; some are cancelled meanwhile. */
+START_TEST(times_are_over_one_after_the_other)
+{
+	struct ipc_channel *ch[2];
+	struct ipc_rpc_client *c;
+	struct wait w[WAITING];
+	uint64_t id[WAITING];
+	double last = 0;
+
+	expect(0, ipc_pair(ch, "unix:", 0));
+	expect(0, ipc_rpc_attach(&c, ch[0]));
+	for (int i = 0; i < WAITING; i++) {
+		struct ipc_rpc_request q = { .struct_size = sizeof q,
+		    .method = "none", .timeout = 50 + 3 * (i * 37 % WAITING),
+		    .done = in_turn, .user = &w[i] };
+
+		w[i].last = &last;
+		w[i].status = 0;
+		w[i].from = now_ms() + q.timeout;
+		expect(0, ipc_rpc_submit(c, &q, &id[i]));
+		w[i].to = now_ms() + q.timeout;
+	}
+	for (int i = 1; i < WAITING; i += 3)
+		expect(0, ipc_rpc_cancel(c, id[i]));
+	while (ipc_rpc_dispatch(c, SOON) > 0)
+		continue;
+	for (int i = 0; i < WAITING; i++)
+		expect(i % 3 == 1 ? -ECANCELED : -ETIMEDOUT, w[i].status);
+	expect(0, ipc_rpc_client_close(c));
+	expect(0, ipc_close(ch[1]));
+}
+END_TEST
+
+/*
  * Addresses
  */
 
@@ -520,6 +580,7 @@ main(void)
 	for_each_case(tc, clients_beyond_the_limit_are_eusers, SESSION,
 	    sure | IPC_CAP_END);
 	tcase_add_test(tc, limits_are_checked);
+	tcase_add_test(tc, times_are_over_one_after_the_other);
 	tcase_add_test(tc, a_handler_takes_every_other_method);
 	tc = tcase_open("races", 60);
 	for_each_case(tc, cancelling_races_with_answers, TALKS, sure);

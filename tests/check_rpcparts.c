@@ -265,6 +265,79 @@ START_TEST(parts_are_refused_where_none_are_wanted)
 END_TEST
 
 /*
+ * Parts beside other calls
+ */
+
+struct trickle {
+	struct job	job;
+	struct ipc_rpc_call *call;
+	_Atomic bool	stop, over;
+};
+
+/* A part every now and then, until it is told to end, or has had enough. */
+static long
+drip(struct job *j)
+{
+	struct trickle *t = (struct trickle *)((char *)j -
+	    offsetof(struct trickle, job));
+
+	for (int i = 0; i < SOON / 10 && !atomic_load(&t->stop); i++) {
+		(void)ipc_rpc_part(t->call, "drop", 4, SOON);
+		pause_ms(10);
+	}
+	atomic_store(&t->over, true);
+	return ipc_rpc_reply(t->call, NULL, 0);
+}
+
+static void
+trickle(struct ipc_rpc_call *call, const void *args, size_t size, void *user)
+{
+	struct trickle *t = user;
+
+	(void)args;
+	(void)size;
+	t->call = call;
+	job_start(&t->job, drip);
+}
+
+/* Each of them waits for what does not come, while there is always something
+ * else that does. */
+START_TEST(what_comes_for_others_does_not_prolong_a_wait)
+{
+	struct ipc_rpc_request q = { .struct_size = sizeof q,
+	    .method = "trickle", .timeout = -1 }, hold = q;
+	static struct trickle t;
+	struct rpc_seen seen = { 0 };
+	struct ipc_rpc_stream *s[2];
+
+	begin(_i);
+	rpc_make(&r);
+	memset(&t, 0, sizeof t);
+	hold.method = "hold";
+	expect(0, ipc_rpc_register(r.s, "trickle", trickle, &t));
+	rpc_serve(&r);
+	expect(0, ipc_rpc_start(r.c, "hold", NULL, 0, rpc_note, &seen, -1));
+	expect(0, ipc_rpc_stream_open(&s[0], r.c, &hold));
+	rpc_wait_held(&r, 2);
+	expect(0, ipc_rpc_stream_open(&s[1], r.c, &q));
+	expect(IPC_RPC_MORE, ipc_rpc_stream_next(s[1], NULL, NULL, SOON));
+	expect(-ETIMEDOUT, ipc_rpc_dispatch(r.c, 50));
+	expect(-ETIMEDOUT, ipc_rpc_stream_next(s[0], NULL, NULL, 50));
+	expect(-ETIMEDOUT, ipc_rpc_call(r.c, "never", NULL, 0, NULL, NULL, 50));
+	expect_true(!atomic_load(&t.over));
+	atomic_store(&t.stop, true);
+	expect(0, job_end(&t.job));
+	expect(0, ipc_rpc_stream_close(s[1]));
+	expect(0, rpc_release(&r, 0));
+	expect(0, rpc_release(&r, 0));
+	rpc_await(r.c, &seen, 1);
+	expect(0, ipc_rpc_stream_next(s[0], NULL, NULL, SOON));
+	expect(0, ipc_rpc_stream_close(s[0]));
+	rpc_end(&r);
+}
+END_TEST
+
+/*
  * Descriptors
  */
 
@@ -362,11 +435,17 @@ START_TEST(descriptors_go_along_with_calls_and_answers)
 	    .args = "letters", .size = 7, .fd_count = 3, .timeout = SOON };
 	size_t size;
 	void *reply;
-	int fds[3], untaken = -1;
+	int fds[3], untaken = -1, open_before;
 
 	fds_begin(_i, fds);
 	q.fds = fds;
+	rpc_echo(r.c, 100);
+	open_before = fds_open();
 	for (int i = 0; i < 20; i++) {
+		/* Those of a call that is refused are closed. */
+		q.method = "no such";
+		expect(-ENOSYS, ipc_rpc_perform(r.c, &q, NULL, NULL));
+		q.method = "turn";
 		expect(0, ipc_rpc_perform(r.c, &q, &reply, &size));
 		expect(7, size);
 		free(reply);
@@ -382,6 +461,9 @@ START_TEST(descriptors_go_along_with_calls_and_answers)
 	expect(2, ipc_rpc_dispatch(r.c, SOON));
 	expect(0, untaken);
 	expect(0, ipc_rpc_perform(r.c, &q, NULL, NULL));
+	expect(0, ipc_rpc_call(r.c, "echo", NULL, 0, NULL, NULL, SOON));
+	/* Some channels open a few at the first use. */
+	expect_true(fds_open() < open_before + 20);
 	fds_end(fds);
 }
 END_TEST
@@ -403,6 +485,42 @@ START_TEST(descriptors_wait_for_room_as_well)
 	rpc_await(r.c, &seen, n);
 	expect(n, seen.good);
 	fds_end(fds);
+}
+END_TEST
+
+static void
+answer_with_none(struct ipc_rpc_call *call, const void *args, size_t size,
+    void *user)
+{
+	int fds[2] = { STDIN_FILENO, -1 };
+
+	(void)user;
+	expect(-EBADF, ipc_rpc_reply_fds(call, args, size, fds, 2));
+}
+
+/* It is the handler's mistake, and no other call's end. */
+START_TEST(a_bad_descriptor_ends_its_own_call_only)
+{
+	struct ipc_rpc_request q = { .struct_size = sizeof q, .method = "echo",
+	    .fd_count = 1, .timeout = SOON };
+	struct rpc_seen seen = { 0 };
+	int fd = -1;
+
+	begin(_i);
+	rpc_make(&r);
+	expect(0, ipc_rpc_register(r.s, "none", answer_with_none, NULL));
+	rpc_serve(&r);
+	expect(0, ipc_rpc_start(r.c, "hold", "x", 1, rpc_note, &seen, SOON));
+	expect(-EIO, ipc_rpc_call(r.c, "none", "y", 1, NULL, NULL, SOON));
+	expect_true(strstr(ipc_errmsg(), "descriptors") != NULL);
+	q.fds = &fd;
+	expect(-EBADF, ipc_rpc_perform(r.c, &q, NULL, NULL));
+	rpc_echo(r.c, 100);
+	rpc_wait_held(&r, 1);
+	expect(0, rpc_release(&r, 0));
+	rpc_await(r.c, &seen, 1);
+	expect(1, seen.good);
+	rpc_end(&r);
 }
 END_TEST
 
@@ -446,10 +564,14 @@ main(void)
 	    TALKS, sure | IPC_CAP_LARGE);
 	for_each_case(tc, parts_are_refused_where_none_are_wanted, TALKS,
 	    CALLS);
+	for_each_case(tc, what_comes_for_others_does_not_prolong_a_wait,
+	    TALKS, sure);
 	tc = tcase_open("descriptors", 20);
 	for_each_case(tc, descriptors_go_along_with_calls_and_answers, TALKS,
 	    sure | IPC_CAP_FDS);
 	for_each_case(tc, descriptors_wait_for_room_as_well, TALKS,
+	    sure | IPC_CAP_FDS);
+	for_each_case(tc, a_bad_descriptor_ends_its_own_call_only, TALKS,
 	    sure | IPC_CAP_FDS);
 	for_each_case_but(tc, descriptors_that_can_not_travel_are_eopnotsupp,
 	    TALKS, CALLS, IPC_CAP_FDS);

@@ -235,6 +235,11 @@ START_TEST(somebody_of_the_same_number_is_somebody_else)
 	}
 	fine(ipc_rwlock_wrlock(l, -1));
 	run(elsewhere, &me);
+	/* Nor was it that one who died with it. */
+	ck_assert_int_eq(in_thread(l, ipc_rwlock_rdlock, 0), -EAGAIN);
+	ck_assert_int_eq(in_thread(l, ipc_rwlock_wrlock, 0), -EAGAIN);
+	fine(ipc_rwlock_unlock(l));
+	fine(ipc_rwlock_wrlock(l, 0));
 	fine(ipc_rwlock_unlock(l));
 	done(l);
 }

@@ -168,6 +168,42 @@ START_TEST(wrong_addresses_are_explained)
 }
 END_TEST
 
+/* What one process may take with undo=1 has a limit of its own. */
+START_TEST(more_than_undo_can_give_back_is_refused)
+{
+	struct ipc_sem *s = NULL, *giver = NULL;
+
+	fine(ipc_sem_open(&s, "sysvsem:x?undo=1", IPC_CREATE, 32767));
+	fine(ipc_sem_open(&giver, "sysvsem:x", 0, 0));
+	for (int i = 0; i < 32767; i++)
+		if (ipc_sem_wait(s, 0) < 0)
+			ck_abort_msg("%d: %s", i, ipc_errmsg());
+	fine(ipc_sem_post_many(giver, 5));
+	fails_with(EOVERFLOW, ipc_sem_wait(s, 0), "undo=1");
+	fine(ipc_sem_wait(giver, 0));
+	fails_with(EOVERFLOW, ipc_sem_post_many(s, 32764), "SEMVMX");
+	fine(ipc_sem_post_many(s, 32763));
+	fine(ipc_sem_close(s));
+	ck_assert_uint_eq(value_of(giver), 32767);
+	fine(ipc_sem_unlink("sysvsem:x"));
+	fine(ipc_sem_close(giver));
+}
+END_TEST
+
+START_TEST(too_many_at_once_are_none)
+{
+	struct ipc_sem *s = make_posix(INT_MAX - 2);
+
+	fails_with(EOVERFLOW, ipc_sem_post_many(s, 3), "SEM_VALUE_MAX");
+	ck_assert_uint_eq(value_of(s), INT_MAX - 2);
+	fine(ipc_sem_post_many(s, 2));
+	fails_with(EOVERFLOW, ipc_sem_post(s), "SEM_VALUE_MAX");
+	ck_assert_uint_eq(value_of(s), INT_MAX);
+	fine(ipc_sem_unlink(posix_address()));
+	fine(ipc_sem_close(s));
+}
+END_TEST
+
 START_TEST(the_address_may_tell_the_value)
 {
 	struct ipc_sem *s = NULL;
@@ -203,6 +239,8 @@ main(void)
 	tcase_add_test(tc, a_posix_semaphore_is_shared_with_sem_open);
 	tcase_add_test(tc, what_is_no_semaphore_is_refused);
 	tcase_add_test(tc, wrong_addresses_are_explained);
+	tcase_add_test(tc, more_than_undo_can_give_back_is_refused);
+	tcase_add_test(tc, too_many_at_once_are_none);
 	tcase_add_test(tc, the_address_may_tell_the_value);
 	tcase_add_test(tc, capabilities_are_told_by_scheme);
 	suite_add_tcase(suite, tc);

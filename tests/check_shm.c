@@ -7,153 +7,10 @@
  */
 
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/shm.h>
-#include <sys/wait.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <check.h>
-
-#include <ipc/error.h>
+#include <sys/resource.h>
 
 #include "backend/sysvshm.h"
-#include "shm.h"
-
-extern const struct ipc_backend ipc__backend_memfd;
-extern const struct ipc_backend ipc__backend_posixshm;
-extern const struct ipc_backend ipc__backend_sysvshm;
-extern const struct ipc_backend ipc__backend_mmap;
-
-static const struct ipc_backend *const backends[] = {
-	&ipc__backend_memfd, &ipc__backend_posixshm, &ipc__backend_sysvshm,
-	&ipc__backend_mmap
-};
-#define BACKENDS	((int)(sizeof backends / sizeof backends[0]))
-
-static struct ipc__half *
-half_new(const struct ipc_backend *be, int dir)
-{
-	struct ipc__half *h;
-
-	h = aligned_alloc(64, (sizeof *h + be->size + 63) / 64 * 64);
-	ck_assert_ptr_nonnull(h);
-	memset(h, 0, sizeof *h + be->size);
-	h->be = be;
-	h->fd = -1;
-	h->dir = dir;
-	return h;
-}
-
-static void
-half_free(struct ipc__half *h)
-{
-	if (!h)
-		return;
-	h->be->close(h, true);
-	if (h->fd >= 0)
-		close(h->fd);
-	free(h);
-}
-
-struct ends {
-	struct ipc__half *recv, *send;
-};
-
-static void
-address_of(struct ipc__address *a, const struct ipc_backend *be, char *name)
-{
-	memset(a, 0, sizeof *a);
-	a->be = be;
-	a->name = a->text = name;
-	a->opt.mode = 0600;
-	a->opt.uid = (uid_t)-1;
-	a->opt.gid = (gid_t)-1;
-	a->opt.end = true;
-}
-
-static bool latest;
-
-static void
-pair_of(struct ends *e, const struct ipc_backend *be, uint64_t capacity)
-{
-	struct ipc__address a;
-	static char none[] = "";
-
-	address_of(&a, be, none);
-	a.opt.capacity = capacity;
-	a.opt.latest = latest;
-	e->recv = half_new(be, IPC_RECV);
-	e->send = half_new(be, IPC_SEND);
-	if (be->pair(e->recv, e->send, &a) < 0)
-		ck_abort_msg("%s: %s", be->mechanism.scheme, ipc_errmsg());
-}
-
-static void
-pair_free(struct ends *e)
-{
-	half_free(e->recv);
-	half_free(e->send);
-}
-
-static ssize_t
-put(struct ipc__half *h, const void *p, size_t size, unsigned flags)
-{
-	struct iovec iov = { (void *)(uintptr_t)p, size };
-	struct ipc__aside aside = { .flags = flags };
-
-	return h->be->send(h, &iov, 1, &aside);
-}
-
-/* One whole message, copied out and released. */
-static ssize_t
-get(struct ipc__half *h, void *buffer, size_t size)
-{
-	const void *p;
-	unsigned flags;
-	ssize_t n;
-
-	n = h->be->peek(h, &p, &flags);
-	if (n < 0)
-		return n;
-	ck_assert_uint_le((size_t)n, size);
-	memcpy(buffer, p, (size_t)n);
-	h->be->release(h, 0);
-	return n;
-}
-
-static bool
-lit(struct ipc__half *h)
-{
-	struct pollfd fds[2];
-	int n = h->be->watch(h, h->dir, fds);
-
-	ck_assert_int_eq(n, 1);
-	return poll(fds, 1, 0) == 1;
-}
-
-/* Sleeps as the core does, until a call in its direction would get on. */
-static bool
-await(struct ipc__half *h, int timeout)
-{
-	struct pollfd fds[2];
-	int n;
-
-	while (h->be->arm(h, h->dir) == 0) {
-		n = h->be->watch(h, h->dir, fds);
-		if (poll(fds, (nfds_t)n, timeout) <= 0)
-			return false;
-	}
-	return true;
-}
+#include "rings.h"
 
 START_TEST(a_pair_carries_messages)
 {
@@ -382,22 +239,6 @@ START_TEST(a_full_ring_wakes_its_sender)
 }
 END_TEST
 
-static void
-pause_randomly(unsigned *seed)
-{
-	struct timespec ts = { 0, 0 };
-	int r = rand_r(seed) % 64;
-	volatile int spin;
-
-	if (r == 0) {
-		ts.tv_nsec = rand_r(seed) % 100000;
-		nanosleep(&ts, NULL);
-	} else if (r < 32) {
-		for (spin = rand_r(seed) % 500; spin > 0; spin--)
-			;
-	}
-}
-
 /* Does not wait a second before it shrinks the ring anew; and its sender gives
  * it the occasion. */
 static bool restless;
@@ -459,16 +300,6 @@ receiver(struct ipc__half *h, unsigned n, unsigned seed)
 		pause_randomly(&seed);
 	}
 	return 0;
-}
-
-static int
-wait_for(pid_t child)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) :
-	    128 + WTERMSIG(status);
 }
 
 START_TEST(no_wake_up_is_lost)
@@ -644,21 +475,6 @@ START_TEST(only_the_newest_is_there)
 }
 END_TEST
 
-/* Not the next smaller size that slots may have. */
-START_TEST(a_slot_holds_what_was_asked_for)
-{
-	struct ipc__options opt = { .set = 1u << IPC__KEY_MAX_MESSAGE };
-
-	for (opt.max_message = 1; opt.max_message < 1000; opt.max_message++)
-		ck_assert(ipc__latest_size(&opt) >= opt.max_message &&
-		    ipc__latest_size(&opt) < opt.max_message + 64);
-	opt.capacity = 4096;
-	ck_assert_uint_eq(ipc__latest_size(&opt), 1024);
-	opt.capacity = 1000;
-	ck_assert_uint_eq(ipc__latest_size(&opt), 192);
-}
-END_TEST
-
 /* Number n, n times over, of a length that n tells. */
 static void
 write_all(struct ipc__half *h, unsigned last)
@@ -706,320 +522,6 @@ START_TEST(no_slot_is_ever_torn)
 	wait_for(child);
 	pair_free(&e);
 	latest = false;
-}
-END_TEST
-
-/*
- * Names
- */
-
-static char name[200], runtime[100];
-
-static void
-runtime_remove(void)
-{
-	char command[150];
-
-	snprintf(command, sizeof command, "rm -rf '%s'", runtime);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static void
-runtime_make(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	snprintf(runtime, sizeof runtime, "%s/shm-XXXXXX",
-	    dir ? dir : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(runtime));
-	setenv("IPC_RUNTIME_DIR", runtime, 1);
-}
-
-static const struct ipc_backend *
-named(int i)
-{
-	static const struct ipc_backend *const all[] = {
-		&ipc__backend_posixshm, &ipc__backend_sysvshm,
-		&ipc__backend_mmap, &ipc__backend_sysvshm
-	};
-
-	if (i == 3)
-		snprintf(name, sizeof name, "0x%x", 0x1bc00000u +
-		    (unsigned)getpid() % 0xfffffu);
-	else
-		snprintf(name, sizeof name, "%s%sipc-check-shm-%ld",
-		    i == 2 ? runtime : "", i == 1 ? "" : "/", (long)getpid());
-	return all[i];
-}
-
-static struct ipc__half *
-open_as(const struct ipc_backend *be, int dir, int flags, int expected)
-{
-	struct ipc__half *h = half_new(be, dir);
-	struct ipc__address a;
-	int rc;
-
-	address_of(&a, be, name);
-	a.opt.latest = latest;
-	h->bare = true;
-	rc = be->open(h, &a, flags);
-	if (rc != expected)
-		ck_abort_msg("open gives %d, not %d: %s", rc, expected,
-		    ipc_errmsg());
-	if (rc == 0)
-		return h;
-	free(h);
-	return NULL;
-}
-
-static void
-unlink_as(const struct ipc_backend *be)
-{
-	struct ipc__address a;
-
-	address_of(&a, be, name);
-	if (be->unlink(&a) != 0)
-		ck_abort_msg("unlink: %s", ipc_errmsg());
-	ck_assert_int_eq(be->unlink(&a), -ENOENT);
-}
-
-START_TEST(one_holder_in_each_role)
-{
-	const struct ipc_backend *be = named(_i);
-	struct ipc__half *in, *out;
-	char buffer[10];
-
-	open_as(be, IPC_SEND, 0, -ENOENT);
-	in = open_as(be, IPC_RECV, IPC_CREATE | IPC_EXCLUSIVE, 0);
-	open_as(be, IPC_RECV, IPC_CREATE | IPC_EXCLUSIVE, -EEXIST);
-	open_as(be, IPC_RECV, 0, -EBUSY);
-	out = open_as(be, IPC_SEND, 0, 0);
-	open_as(be, IPC_SEND, IPC_CREATE, -EBUSY);
-	ck_assert_int_eq(put(out, "x", 1, 0), 1);
-	half_free(out);
-	ck_assert_int_eq(get(in, buffer, 10), 1);
-	ck_assert(await(in, 1000));
-	ck_assert_int_eq(get(in, buffer, 10), -EPIPE);
-	ck_assert(be->ends_with(in, "", 0));
-	ck_assert_int_eq(be->again(in), 1);
-	ck_assert_int_eq(get(in, buffer, 10), -EAGAIN);
-	ck_assert(!await(in, 10));
-	out = open_as(be, IPC_SEND, 0, 0);
-	half_free(in);
-	in = open_as(be, IPC_RECV, 0, 0);
-	ck_assert_int_eq(put(out, "y", 1, 0), 1);
-	ck_assert(await(in, 1000));
-	ck_assert_int_eq(get(in, buffer, 10), 1);
-	half_free(in);
-	half_free(out);
-	unlink_as(be);
-}
-END_TEST
-
-/* Senders are killed at any moment; each message arrives once, whole and in
- * order, and a sleeping receiver is told at once. */
-START_TEST(killed_senders_lose_nothing)
-{
-	const struct ipc_backend *be = named(_i);
-	uint32_t *sent, next = 0, buffer[3000];
-	struct ipc__half *in, *out;
-	unsigned round, seed = 5;
-	pid_t child;
-	ssize_t n;
-
-	latest = false;
-	sent = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED |
-	    MAP_ANONYMOUS, -1, 0);
-	in = open_as(be, IPC_RECV, IPC_CREATE, 0);
-	for (round = 0; round < 60; round++) {
-		child = fork();
-		if (child == 0) {
-			out = open_as(be, IPC_SEND, 0, 0);
-			sent[1] = round + 1;
-			for (;;) {
-				n = 4 + 4 * (*sent * 2654435761u >> 21);
-				buffer[0] = buffer[n / 4 - 1] = *sent;
-				if (put(out, buffer, (size_t)n, 0) == n)
-					++*sent;
-				else if (!await(out, 20000))
-					_exit(2);
-			}
-		}
-		while (*(volatile uint32_t *)&sent[1] != round + 1)
-			usleep(50);
-		usleep((useconds_t)(rand_r(&seed) % 3000));
-		if (rand_r(&seed) % 2)
-			while ((n = get(in, buffer, sizeof buffer)) >= 0)
-				ck_assert_uint_eq(buffer[0], next++);
-		kill(child, SIGKILL);
-		wait_for(child);
-		while ((n = get(in, buffer, sizeof buffer)) != -EPIPE) {
-			if (n == -EAGAIN) {
-				ck_assert(await(in, 5000));
-				continue;
-			}
-			ck_assert_int_gt(n, 0);
-			ck_assert_uint_eq(buffer[0], next);
-			ck_assert_uint_eq(buffer[n / 4 - 1], next);
-			next++;
-		}
-		ck_assert(!be->ends_with(in, "", 0));
-		ck_assert_int_eq(be->again(in), 1);
-		/* The last one may have been shown and not counted. */
-		ck_assert(next == *sent || next == *sent + 1);
-		*sent = next;
-	}
-	half_free(in);
-	unlink_as(be);
-	munmap(sent, 4096);
-}
-END_TEST
-
-START_TEST(latest_of_a_name)
-{
-	const struct ipc_backend *be = named(_i);
-	struct ipc__half *in, *out;
-	char buffer[10];
-
-	latest = true;
-	out = open_as(be, IPC_SEND, IPC_CREATE, 0);
-	ck_assert_int_eq(put(out, "old", 3, 0), 3);
-	ck_assert_int_eq(put(out, "newest", 6, 0), 6);
-	half_free(out);
-	latest = false;
-	open_as(be, IPC_RECV, 0, -EPROTO);
-	latest = true;
-	in = open_as(be, IPC_RECV, 0, 0);
-	ck_assert_int_eq(get(in, buffer, 10), 6);
-	ck_assert_int_eq(get(in, buffer, 10), -EAGAIN);
-	half_free(in);
-	unlink_as(be);
-	latest = false;
-}
-END_TEST
-
-/* Each is shown what is new to it, and is woken by it. */
-START_TEST(many_look_at_the_newest)
-{
-	const struct ipc_backend *be = named(_i);
-	struct ipc__half *in[5], *out;
-	char buffer[10];
-	unsigned i, k;
-
-	latest = true;
-	for (i = 0; i < 5; i++) {
-		in[i] = open_as(be, IPC_RECV, IPC_CREATE, 0);
-		ck_assert_int_eq(get(in[i], buffer, 10), -EAGAIN);
-		ck_assert(!await(in[i], 0));
-	}
-	out = open_as(be, IPC_SEND, 0, 0);
-	open_as(be, IPC_SEND, 0, -EBUSY);
-	for (k = 1; k < 9; k++) {
-		ck_assert_int_eq(put(out, buffer, k, 0), k);
-		for (i = 0; i < 5; i++) {
-			if (k % (i + 1) != 0)
-				continue;
-			ck_assert(await(in[i], 1000));
-			ck_assert_int_eq(get(in[i], buffer, 10), k);
-			ck_assert_int_eq(get(in[i], buffer, 10), -EAGAIN);
-			ck_assert(!await(in[i], 0));
-		}
-	}
-	half_free(out);
-	for (i = 0; i < 5; i++) {
-		ck_assert(await(in[i], 1000));
-		if (8 % (i + 1) != 0)
-			ck_assert_int_eq(get(in[i], buffer, 10), 8);
-		ck_assert(await(in[i], 1000));
-		ck_assert_int_eq(get(in[i], buffer, 10), -EPIPE);
-		ck_assert_int_eq(be->again(in[i]), 1);
-		half_free(in[i]);
-	}
-	unlink_as(be);
-	latest = false;
-}
-END_TEST
-
-/* Looks until it has seen the last of them, sleeping in between. */
-static int
-looker(const struct ipc_backend *be, unsigned last, unsigned seed)
-{
-	struct ipc__half *h = open_as(be, IPC_RECV, 0, 0);
-	unsigned n = 0, before = 0;
-	ssize_t size;
-
-	while (n < last) {
-		size = get(h, &n, sizeof n);
-		if (size == -EAGAIN) {
-			if (!await(h, 20000))
-				return 3;
-			continue;
-		}
-		if (size != sizeof n || n <= before)
-			return 4;
-		before = n;
-		pause_randomly(&seed);
-	}
-	half_free(h);
-	return 0;
-}
-
-START_TEST(many_sleep_and_all_are_woken)
-{
-	const struct ipc_backend *be = named(_i);
-	const unsigned last = 3000;
-	unsigned n, seed = 5;
-	struct ipc__half *out;
-	pid_t child[4];
-
-	latest = true;
-	out = open_as(be, IPC_SEND, IPC_CREATE, 0);
-	for (n = 0; n < 4; n++) {
-		child[n] = fork();
-		if (child[n] == 0) {
-			half_free(out);
-			_exit(looker(be, last, n));
-		}
-	}
-	for (n = 1; n <= last; n++) {
-		ck_assert_int_eq(put(out, &n, sizeof n, 0), sizeof n);
-		pause_randomly(&seed);
-		if (n % 8 == 0)
-			usleep(100);
-	}
-	for (n = 0; n < 4; n++)
-		ck_assert_int_eq(wait_for(child[n]), 0);
-	half_free(out);
-	unlink_as(be);
-	latest = false;
-}
-END_TEST
-
-/* What is not a whole ring is not mapped. */
-START_TEST(a_spoilt_file_is_refused)
-{
-	const struct ipc_backend *be = named(2);
-	struct ipc__half *in;
-	int fd, i;
-
-	in = open_as(be, IPC_RECV, IPC_CREATE, 0);
-	half_free(in);
-	fd = open(name, O_RDWR | O_CLOEXEC);
-	for (i = 0; i < 40; i += 4) {
-		uint32_t was, now;
-
-		ck_assert_int_eq(pread(fd, &was, 4, i), 4);
-		now = was ^ 0x10000000;
-		ck_assert_int_eq(pwrite(fd, &now, 4, i), 4);
-		open_as(be, IPC_RECV, 0, -EPROTO);
-		ck_assert_int_eq(pwrite(fd, &was, 4, i), 4);
-	}
-	ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
-	open_as(be, IPC_RECV, 0, -EBADMSG);
-	ck_assert_int_eq(ftruncate(fd, 100), 0);
-	open_as(be, IPC_SEND, 0, -EBADMSG);
-	close(fd);
-	unlink_as(be);
 }
 END_TEST
 
@@ -1147,17 +649,36 @@ START_TEST(full_memory_is_an_error)
 }
 END_TEST
 
+/* The kernel's own answer would be a signal that kills. */
+START_TEST(a_limit_of_file_sizes_is_an_error)
+{
+	const struct rlimit less = { 100000, RLIM_INFINITY };
+	struct ipc_channel *ch[2];
+	char address[16];
+
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &less), 0);
+	snprintf(address, sizeof address, "%s:",
+	    backends[_i]->mechanism.scheme);
+	if (backends[_i] == &ipc__backend_sysvshm) {
+		ck_assert_int_eq(ipc_pair(ch, address, 0), 0);
+		ipc_close(ch[0]);
+		ipc_close(ch[1]);
+		return;
+	}
+	ck_assert_int_eq(ipc_pair(ch, address, 0), -EFBIG);
+	ck_assert_ptr_nonnull(strstr(ipc_errmsg(), "RLIMIT_FSIZE"));
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("shm");
-	TCase *tc = tcase_create("shm"), *names = tcase_create("names");
+	TCase *tc = tcase_create("shm");
 	SRunner *sr;
 	int failed;
 
 	tcase_set_timeout(tc, 60);
-	tcase_set_timeout(names, 60);
-	tcase_add_checked_fixture(names, runtime_make, runtime_remove);
 	tcase_add_loop_test(tc, a_pair_carries_messages, 0, BACKENDS);
 	tcase_add_loop_test(tc, payload_crosses_the_end_whole, 0, BACKENDS);
 	tcase_add_loop_test(tc, a_full_ring_keeps_all, 0, 5);
@@ -1175,18 +696,11 @@ main(void)
 	    BACKENDS);
 	tcase_add_test(tc, what_a_killed_maker_left_is_found);
 	tcase_add_test(tc, full_memory_is_an_error);
+	tcase_add_loop_test(tc, a_limit_of_file_sizes_is_an_error, 0, BACKENDS);
 	tcase_add_loop_test(tc, only_the_newest_is_there, 0, BACKENDS);
 	tcase_add_loop_test(tc, no_slot_is_ever_torn, 0, BACKENDS);
-	tcase_add_loop_test(names, one_holder_in_each_role, 0, 4);
-	tcase_add_loop_test(names, killed_senders_lose_nothing, 0, 4);
-	tcase_add_test(names, a_slot_holds_what_was_asked_for);
-	tcase_add_loop_test(names, latest_of_a_name, 0, 4);
-	tcase_add_loop_test(names, many_look_at_the_newest, 0, 4);
-	tcase_add_loop_test(names, many_sleep_and_all_are_woken, 0, 4);
-	tcase_add_test(names, a_spoilt_file_is_refused);
 	tcase_add_loop_test(tc, a_hostile_side_breaks_only_its_ring, 0, 4);
 	suite_add_tcase(s, tc);
-	suite_add_tcase(s, names);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);

@@ -422,19 +422,23 @@ hold_receiver(struct job *j)
 START_TEST(many_threads_keep_their_deadline)
 {
 	struct job j = { .timeout = 100 };
-	double begun;
+	double begun, took = 200;
 	char buf[8];
 
 	(void)_i;
 	expect_ok(ipc_pair(ends, "unix:?threads=many", 0));
 	j.ch = ends[0];
-	begun = now_ms();
-	job_start(&j, hold_receiver);
-	pause_ms(20);
-	expect(-ETIMEDOUT, ipc_recv(ends[0], buf, sizeof buf, 100));
-	if (now_ms() - begun > 160)
-		ck_abort_msg("after %.0f ms", now_ms() - begun);
-	expect(-ETIMEDOUT, job_end(&j));
+	/* One after the other would be 200 ms, each time. */
+	for (int i = 0; i < 30 && took > 160; i++) {
+		begun = now_ms();
+		job_start(&j, hold_receiver);
+		pause_ms(20);
+		expect(-ETIMEDOUT, ipc_recv(ends[0], buf, sizeof buf, 100));
+		took = now_ms() - begun;
+		expect(-ETIMEDOUT, job_end(&j));
+	}
+	if (took > 160)
+		ck_abort_msg("after %.0f ms", took);
 	close_ends(ends);
 }
 END_TEST

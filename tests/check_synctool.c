@@ -2,12 +2,15 @@
 /*
  * ipc lock and ipc sem, and the examples about order, run from a shell.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <ipc/ipc.h>
 
+#include "name.h"
 #include "program.h"
 
 static void
@@ -70,6 +73,35 @@ START_TEST(lock_tells_of_a_dead_owner)
 	    "\\$PPID'\"");
 	complains(0, "died", "eval ipc lock -t 5000 $M -- true");
 	expect(0, "", "eval ipc lock $M -- true && eval ipc rm $M");
+}
+END_TEST
+
+/* Whoever ends the command ends the program, which would go on without. */
+START_TEST(lock_does_not_leave_its_program_running)
+{
+	static const int signals[] = { SIGTERM, SIGHUP, SIGKILL };
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct program p;
+	char line[32];
+	pid_t pid;
+
+	setenv("M", mutexes[_i], 1);
+	for (int i = 0; i < 3; i++) {
+		program_start(&p, NULL, "eval \"exec ipc lock $M -- "
+		    "sh -c 'echo \\$\\$; exec sleep 60'\"");
+		program_line(&p, line, sizeof line);
+		pid = (pid_t)strtol(line, NULL, 10);
+		ck_assert_int_gt(pid, 1);
+		ck_assert_int_eq(kill(p.pid, signals[i]), 0);
+		ck_assert_int_eq(program_end(&p),
+		    signals[i] == SIGKILL ? 128 + SIGKILL : 1);
+		program_free(&p);
+		for (int n = 0; n < 5000 && ipc__alive(pid, 0); n++)
+			nanosleep(&pause, NULL);
+		ck_assert(!ipc__alive(pid, 0));
+	}
+	complains(0, "died", "eval ipc lock -t 5000 $M -- true");
+	expect(0, "", "eval ipc rm $M");
 }
 END_TEST
 
@@ -168,6 +200,8 @@ START_TEST(wrong_use_is_told)
 	complains(2, "usage: ipc lock", "ipc lock mutex:x");
 	complains(2, "usage: ipc sem", "ipc sem sem:x eat");
 	complains(2, "usage: ipc sem", "ipc sem sem:x");
+	complains(2, "usage: ipc sem", "ipc sem -c 3 -n 2 sem:x wait");
+	complains(2, "usage: ipc sem", "ipc sem -c 3 -t 2 sem:x post");
 	complains(1, "no mutex", "ipc lock sem:x -- true");
 	complains(1, "no reader-writer lock", "ipc lock -s mutex:x -- true");
 	complains(1, "no semaphore", "ipc sem mutex:x value");
@@ -219,6 +253,8 @@ main(void)
 	tcase_add_loop_test(tc, lock_runs_a_program_with_the_lock, 0,
 	    MUTEXES);
 	tcase_add_loop_test(tc, lock_tells_of_a_dead_owner, 0, MUTEXES);
+	tcase_add_loop_test(tc, lock_does_not_leave_its_program_running, 0,
+	    MUTEXES);
 	tcase_add_loop_test(tc, lock_lets_one_in_at_a_time, 0, MUTEXES);
 	tcase_add_loop_test(tc, lock_lets_readers_in_together, SHARED,
 	    MUTEXES);

@@ -9,6 +9,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <ipc/rpc.h>
+
 #include "support.h"
 
 #define ALICE	4001
@@ -249,6 +251,96 @@ START_TEST(a_refused_client_delays_nobody)
 }
 END_TEST
 
+/*
+ * Remote procedure calls: a limit for each user
+ */
+
+static void
+echo(struct ipc_rpc_call *call, const void *args, size_t size, void *user)
+{
+	(void)user;
+	ipc_rpc_reply(call, args, size);
+}
+
+static void
+stop(struct ipc_rpc_call *call, const void *args, size_t size, void *user)
+{
+	ipc_rpc_stop(user);
+	ipc_rpc_reply(call, args, size);
+}
+
+static _Noreturn void
+limited_server(const char *text, struct gate *g)
+{
+	struct ipc_rpc_server *s;
+
+	expect(0, ipc_rpc_server_new(&s));
+	expect(0, ipc_rpc_register(s, "echo", echo, NULL));
+	expect(0, ipc_rpc_register(s, "stop", stop, s));
+	expect(0, ipc_rpc_limit(s, IPC_RPC_CLIENTS, 2));
+	expect(0, ipc_rpc_listen(s, text, 0));
+	gate_open(g);
+	expect(-ECANCELED, ipc_rpc_serve(s, -1));
+	expect(0, ipc_rpc_server_close(s));
+	_exit(0);
+}
+
+static struct ipc_rpc_client *
+caller(const char *text, const char *method, int status)
+{
+	struct ipc_rpc_client *c;
+
+	expect(0, ipc_rpc_connect(&c, text, SOON));
+	expect(status, ipc_rpc_call(c, method, "x", 1, NULL, NULL, SOON));
+	return c;
+}
+
+/* As many clients as a user may have, and one more; they stay until told. */
+static _Noreturn void
+callers(uid_t uid, const char *text, struct gate *there, struct gate *leave)
+{
+	struct ipc_rpc_client *c[3];
+
+	become(uid);
+	for (int i = 0; i < 3; i++)
+		c[i] = caller(text, "echo", i < 2 ? 0 : -EUSERS);
+	gate_open(there);
+	gate_wait(leave);
+	for (int i = 0; i < 3; i++)
+		expect(0, ipc_rpc_client_close(c[i]));
+	_exit(0);
+}
+
+START_TEST(a_limit_on_clients_is_for_each_user)
+{
+	struct gate listening, there[2], leave[2];
+	const uid_t users[2] = { ALICE, BOB };
+	pid_t s, c[2];
+
+	begin(_i);
+	gate_make(&listening);
+	if ((s = forked()) == 0)
+		limited_server(at_path("mode=0666"), &listening);
+	gate_wait(&listening);
+	for (int i = 0; i < 2; i++) {
+		gate_make(&there[i]);
+		gate_make(&leave[i]);
+		if ((c[i] = forked()) == 0)
+			callers(users[i], at_path(""), &there[i], &leave[i]);
+		gate_wait(&there[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		gate_open(&leave[i]);
+		peer_done(c[i]);
+		gate_free(&there[i]);
+		gate_free(&leave[i]);
+	}
+	expect(0, ipc_rpc_client_close(caller(at_path(""), "stop", 0)));
+	peer_done(s);
+	gate_free(&listening);
+}
+END_TEST
+
 static _Noreturn void
 open_in_vain(const char *text)
 {
@@ -390,6 +482,9 @@ main(void)
 	    IPC_CAP_NETWORK);
 	for_each_case_but(tc, a_refused_client_delays_nobody, SESSION, FORKS,
 	    IPC_CAP_NETWORK);
+	for_each_case_but(tc, a_limit_on_clients_is_for_each_user, SESSION,
+	    FORKS | IPC_CAP_PEER | IPC_CAP_DUPLEX | IPC_CAP_MESSAGE |
+	    IPC_CAP_RELIABLE, IPC_CAP_NETWORK);
 	for_each_case(tc, the_mode_of_an_opened_object_keeps_others_out, OPEN,
 	    0);
 	tcase_add_test(tc, users_share_a_segment_of_root);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "program.h"
+#include "support.h"
 
 static char directory[PATH_MAX];
 
@@ -157,6 +158,8 @@ program_start_bytes(struct program *p, const void *input, size_t size,
 {
 	int in = memory_file(input, size);
 
+	if (strstr(command, "mq:") != NULL)
+		claim_queues();
 	*p = (struct program){ .out = memory_file(NULL, 0),
 	    .err = memory_file(NULL, 0), .status = -1 };
 	p->pid = fork();

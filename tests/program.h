@@ -55,4 +55,7 @@ void await_file(const char *name);
 /* "DIR/name", in one of a few buffers that are used in turns. */
 const char *in_dir(const char *name);
 
+/* support.h: waits until no other test program has POSIX queues. */
+void claim_queues(void);
+
 #endif

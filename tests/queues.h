@@ -26,6 +26,7 @@ begin_with(const char *scheme, enum ipc_way way)
 {
 	here.scheme = scheme;
 	here.way = way;
+	claim_queues();
 }
 
 static inline const char *

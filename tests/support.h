@@ -84,6 +84,9 @@ int	suite_close(void);
 
 /* Decodes the loop index of a test and notes that the case ran. */
 void	begin(int i);
+/* Waits until no other test program has POSIX queues; begin() does it where the
+ * mechanism may be one of them. */
+void	claim_queues(void);
 /* "scheme/way", for messages. */
 const char *where(void);
 /* How often something is repeated: n, times IPC_TEST_ROUNDS percent. */

@@ -19,15 +19,23 @@ struct calling {
 	bool			 notify, parts, raw;
 };
 
+/* In one write, so that the lines of many of us stay whole. */
 static int
-print_answer(const struct calling *k, const char *text, size_t size)
+print_answer(const struct calling *k, char **text, size_t size)
 {
-	if (size > 0 && write_all(STDOUT_FILENO, text, size) < 0)
-		return EXIT_FAILED;
-	if (!k->raw && (size == 0 || text[size - 1] != '\n') &&
-	    write_all(STDOUT_FILENO, "\n", 1) < 0)
-		return EXIT_FAILED;
-	return EXIT_OK;
+	char *line;
+
+	if (!k->raw && (size == 0 || (*text)[size - 1] != '\n')) {
+		line = realloc(*text, size + 1);
+		if (line == NULL) {
+			warn(NULL);
+			return EXIT_FAILED;
+		}
+		line[size++] = '\n';
+		*text = line;
+	}
+	return size == 0 || write_all(STDOUT_FILENO, *text, size) == 0 ?
+	    EXIT_OK : EXIT_FAILED;
 }
 
 /* What the method failed with is this command's own exit status, as it was the
@@ -45,14 +53,16 @@ static int
 call_once(struct ipc_rpc_client *c, const struct calling *k)
 {
 	void *answer;
+	char *text;
 	size_t size;
 	int rc;
 
 	rc = ipc_rpc_perform(c, &k->request, &answer, &size);
 	if (rc != 0)
 		return failed_with(rc);
-	rc = print_answer(k, answer, answer != NULL ? size : 0);
-	free(answer);
+	text = answer;
+	rc = print_answer(k, &text, text != NULL ? size : 0);
+	free(text);
 	return rc;
 }
 

@@ -2,6 +2,7 @@
 /*
  * ipc lock: a program under a mutex or a reader-writer lock.
  */
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <err.h>
@@ -13,32 +14,70 @@
 
 #include "common.h"
 
-/* The signals of a terminal are the program's business: whoever ended here
- * would let it run without the lock. */
+static volatile pid_t program;
+
+static void
+pass_on(int sig)
+{
+	kill(program, sig);
+}
+
+static void
+start_program(char *argv[], pid_t parent)
+{
+	/* What ends the holder of the lock at once ends the program too. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(127);
+	execvp(argv[0], argv);
+	warn("%s", argv[0]);
+	_exit(127);
+}
+
+/*
+ * The signals of a terminal are the program's business, and what asks this
+ * command to end is passed on to it: whoever ended here would let it run
+ * without the lock.
+ */
+static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
+#define PASSED_ON	2	/* those and what follows, if not ignored */
+#define SIGNALS		4
+
+static void
+take_signals(struct sigaction old[SIGNALS])
+{
+	struct sigaction sa = { .sa_flags = SA_RESTART };
+
+	for (int i = 0; i < SIGNALS; i++) {
+		sigaction(signals[i], NULL, &old[i]);
+		sa.sa_handler = i < PASSED_ON ||
+		    old[i].sa_handler == SIG_IGN ? SIG_IGN : pass_on;
+		sigaction(signals[i], &sa, NULL);
+	}
+	signal(SIGCHLD, SIG_DFL);	/* ignored, it leaves no status */
+}
+
 static int
 run_program(char *argv[])
 {
-	void (*intr)(int) = signal(SIGINT, SIG_IGN);
-	void (*quit)(int) = signal(SIGQUIT, SIG_IGN);
-	int status = EXIT_FAILED;
-	pid_t child;
+	struct sigaction old[SIGNALS];
+	sigset_t all, before;
+	pid_t parent = getpid(), child;
 
-	signal(SIGCHLD, SIG_DFL);	/* ignored, it leaves no status */
-	child = fork();
-	if (child == 0) {
-		signal(SIGINT, intr);
-		signal(SIGQUIT, quit);
-		execvp(argv[0], argv);
-		warn("%s", argv[0]);
-		_exit(127);
-	}
-	if (child == -1)
+	/* None comes before there is somebody to pass it on to. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	take_signals(old);
+	program = child = fork();
+	for (int i = 0; child <= 0 && i < SIGNALS; i++)
+		sigaction(signals[i], &old[i], NULL);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (child == 0)
+		start_program(argv, parent);
+	if (child == -1) {
 		warn("fork");
-	else
-		status = reap(child, argv[0]);
-	signal(SIGINT, intr);
-	signal(SIGQUIT, quit);
-	return status;
+		return EXIT_FAILED;
+	}
+	return reap(child, argv[0]);
 }
 
 /* What can be locked in two ways is a reader-writer lock here: who waits to
@@ -128,7 +167,8 @@ const struct command cmd_lock = {
 	    "The address is mutex:NAME, sysvmutex:NAME, rwlock:NAME,\n"
 	    "sysvrwlock:NAME or filelock:/PATH, and is made if it is missing.\n"
 	    "If the last owner died with it, that is said and the program\n"
-	    "runs.  If the program fails, so does this command.\n\n"
+	    "runs.  If the program fails, so does this command.  SIGTERM and\n"
+	    "SIGHUP are passed on to it, and it is killed if this command is.\n\n"
 	    "  -s, --shared  lets others in who say that too (not of a mutex)\n"
 	    "  -t ms         waits no longer than so many milliseconds\n",
 	.run = run

@@ -24,7 +24,7 @@ static int
 run(const struct command *cmd, int argc, char *argv[])
 {
 	int c, rc, flags = 0, timeout = -1;
-	unsigned value = 0, count = 1;
+	unsigned value = 0, count = 0;
 	const char *what;
 	struct ipc_sem *s;
 
@@ -49,12 +49,15 @@ run(const struct command *cmd, int argc, char *argv[])
 	if (strcmp(what, "wait") && strcmp(what, "post") &&
 	    strcmp(what, "value"))
 		return usage(cmd);
+	if ((count > 0 && strcmp(what, "post")) ||
+	    (timeout >= 0 && strcmp(what, "wait")))
+		return usage(cmd);
 	if (ipc_sem_open(&s, argv[optind], flags, value) < 0)
 		return failed();
 	if (!strcmp(what, "wait"))
 		rc = ipc_sem_wait(s, timeout);
 	else if (!strcmp(what, "post"))
-		rc = ipc_sem_post_many(s, count);
+		rc = ipc_sem_post_many(s, count > 0 ? count : 1);
 	else
 		rc = show(s);
 	if (rc < 0)
@@ -72,7 +75,7 @@ const struct command cmd_sem = {
 	    "sysvsem:0xKEY.  With undo=1 in it, what this command takes is\n"
 	    "given back when it ends, so a script does without.\n\n"
 	    "  -c value  makes it with this value if it is missing\n"
-	    "  -n count  gives so many at once\n"
-	    "  -t ms     waits no longer than so many milliseconds\n",
+	    "  -n count  post: gives so many at once\n"
+	    "  -t ms     wait: no longer than so many milliseconds\n",
 	.run = run
 };

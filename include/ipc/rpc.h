@@ -215,7 +215,8 @@ IPC_API int ipc_rpc_reply(struct ipc_rpc_call *call, const void *data,
     size_t size);
 
 /* ipc_rpc_reply() with descriptors, which stay the caller's.  -EOPNOTSUPP: they
- * do not travel on this channel, and the client is told that. */
+ * do not travel on this channel, -EBADF: one of them is none, -EMFILE: there is
+ * none left to keep them; and the client is told that. */
 IPC_API int ipc_rpc_reply_fds(struct ipc_rpc_call *call, const void *data,
     size_t size, const int *fds, unsigned fd_count);
 

@@ -438,7 +438,7 @@ tcp_recv(struct ipc__half *h, const struct iovec *iov, int count,
 	ssize_t n;
 
 	(void)aside;
-	n = ipc__socket_recv(h->fd, iov, count, NULL);
+	n = ipc__socket_recv_bytes(h->fd, iov, count);
 	if (n >= 0)
 		return n;
 	return ipc__socket_gone(n) ? 0 : ipc__socket_failed("recvmsg", n);
