@@ -401,7 +401,7 @@ $(STATIC_RUNS): static-%: | $(AFTER_SETUP)
 	@$(RUN) -t $(CHECK_TIMEOUT) $(O)/results check-$* \
 	    env $(CMD_$*)
 
-check-model: ## spin finds no lost wake-up in the ring's sleeping
+check-model: ## spin finds no fault in the ring's sleeping and shrinking
 	@CC="$(CC)" sh $(S)scripts/check-model.sh $(SRC)
 
 # The tests that repeat themselves, as often as their heads say: hours.  How

@@ -14,7 +14,7 @@
  * made lopsided by membarrier(2) exactly as sleeping is, with the argument of
  * ring.c: `claim' stands for the ring's change there, `gate' for the mark.
  * While the sender fences, it fences here as well; opened rings, where sides
- * come and go, never shrink.
+ * come and go, never shrink.  spin/shrink.pml is a model of this.
  *
  * What the sender may write without a new claim is its line, which is the
  * receiver's line or the one before, and after closing that by the plain rule

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
 #
-# Checks the model of the ring's sleeping, spin/ring.pml, over all that can
-# happen: no wake-up is lost; and in each mutant one is.  Needs spin and a C
-# compiler; without spin it says so and succeeds.
+# Checks the models of the ring's sleeping, spin/ring.pml, and shrinking,
+# spin/shrink.pml, over all that can happen: no wake-up is lost, nothing is
+# written where memory was given back; and in each mutant it is.  Needs spin
+# and a C compiler; without spin it says so and succeeds.
 #
 #	check-model.sh [SOURCE-DIRECTORY]
 
@@ -44,12 +45,27 @@ for sizes in "-DSLOTS=1 -DMESSAGES=4" "-DSLOTS=2 -DMESSAGES=5"; do
 	echo "model $sizes: $n errors in ${states:-?} states"
 	test "$n" = 0 || failed=1
 done
-for mutant in NO_BARRIER NO_FENCE NO_LOOK NO_SAY BLIND LATE; do
-	n=$(errors "-DSLOTS=1 -DMESSAGES=3 -D$mutant")
-	echo "mutant $mutant: $n errors"
-	if test "$n" = 0; then
-		echo "mutant $mutant should have failed" >&2
-		failed=1
-	fi
-done
+# $1: what else is defined; then mutants.
+mutants()
+{
+	defines=$1
+	shift
+	for mutant; do
+		n=$(errors "$defines -D$mutant")
+		echo "mutant $mutant: $n errors"
+		if test "$n" = 0; then
+			echo "mutant $mutant should have failed" >&2
+			failed=1
+		fi
+	done
+}
+
+mutants "-DSLOTS=1 -DMESSAGES=3" NO_BARRIER NO_FENCE NO_LOOK NO_SAY BLIND LATE
+
+model=$top/spin/shrink.pml
+n=$(errors "")
+states=$(sed -n 's/^ *\([0-9e.+]*\) states, stored.*/\1/p' pan.log)
+echo "model of shrinking: $n errors in ${states:-?} states"
+test "$n" = 0 || failed=1
+mutants "" NO_BARRIER NO_FENCE NO_SAY NO_CLAIM EARLY
 exit $failed
