@@ -97,9 +97,9 @@ SANFLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
 IPC_CFLAGS := -std=c11 -pthread -fPIC -fvisibility=hidden $(WARNINGS)
 PUBLIC_CPPFLAGS := -D_GNU_SOURCE -I$(S)include
 # Files of more than 2 GiB, and inodes of more than 32 bits, where a long has 32.
-LONG := $(lastword $(shell echo __SIZEOF_LONG__ | $(CC) $(CFLAGS) -E -P -x c -))
+LONG_SIZE := $(lastword $(shell echo __SIZEOF_LONG__ | $(CC) $(CFLAGS) -E -P -x c -))
 IPC_CPPFLAGS := -D_GNU_SOURCE $(if $(HAVE_CONFIG_H),-DHAVE_CONFIG_H -I.) \
-	$(if $(filter 4,$(LONG)),-D_FILE_OFFSET_BITS=64) \
+	$(if $(filter 4,$(LONG_SIZE)),-D_FILE_OFFSET_BITS=64) \
 	-I$(S)include -I$(S)lib -I$(SRC)
 LIB_LIBS = -Wl,--as-needed $(BSD_LIBS) $(LIBRT) $(LDLIBS)
 
@@ -407,8 +407,8 @@ check-model: ## spin finds no fault in the ring's sleeping and shrinking
 # The tests that repeat themselves, as often as their heads say: hours.  How
 # long a hostile side is at it is 18 ms for each percent: three minutes.
 LONG := death fork futexlock gc idle journal journalkill lock names8 namerace \
-	order queueleft reopen restart ring rpchostile rpcmany scribble shm synckill \
-	syncnames8 sysname threads unixname wake
+	order queueleft reopen restart ring rpchostile rpcmany scribble shm \
+	shmopen synckill syncnames8 sysname threads unixname wake
 ROUNDS ?= 10000
 check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
 	@IPC_TEST_ROUNDS=$(ROUNDS) IPC_CHECK_HOSTILE=$$(($(ROUNDS) * 18)) \
@@ -418,8 +418,10 @@ check-long: ## the kill and race tests at length: ROUNDS (10000) percent of chec
 
 lint: ## clang-tidy, cppcheck, shellcheck, and plain rules find nothing
 lint: $(if $(PB_SRC),$(O)/tests/check_protobuf.pb-c.h $(O)/examples/protobuf.pb-c.h)
-	@CPPFLAGS="$(IPC_CPPFLAGS) $(BSD_CFLAGS) $(if $(PB),$(PB_CPPFLAGS) \
-	    -DHAVE_PROTOBUF_C $(addprefix -I$(abspath $(O))/,tests examples))" sh $(S)scripts/lint.sh $(SRC)
+	@CPPFLAGS="$(IPC_CPPFLAGS) $(BSD_CFLAGS) $(if $(PB),$(filter-out \
+	    -pthread,$(PB_CPPFLAGS)) -DHAVE_PROTOBUF_C \
+	    $(addprefix -I$(abspath $(O))/,tests examples))" \
+	    sh $(S)scripts/lint.sh $(SRC)
 
 BASE ?= HEAD
 style: ## shows what .clang-format would change in lines changed since BASE

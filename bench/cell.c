@@ -387,7 +387,7 @@ live(const struct bench_cell *c)
 		return subject_fail(-rc, "processor %d", c->place.cpu[0]);
 	rc = make_links(&a);
 	if (rc < 0)
-		return rc;
+		goto out;
 	b = a;
 	b.side = 1;
 	b.end = a.end + c->links;
@@ -403,6 +403,9 @@ live(const struct bench_cell *c)
 		shared->outcome.state = BENCH_DONE;
 	for (unsigned i = 0; c->subject->clean && i < c->links; i++)
 		c->subject->clean(&a.link[i]);
+out:
+	free(a.end);
+	free(a.link);
 	return rc;
 }
 

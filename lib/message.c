@@ -243,6 +243,8 @@ recv_long_way(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 {
 	int rc;
 
+	if (ipc__unlikely(ch == NULL))
+		return ipc__fail(EINVAL, "ipc_recv: no channel (NULL)");
 	if (ipc__unlikely(buffer == NULL && size > 0))
 		return ipc__fail(EINVAL, "ipc_recv: no buffer");
 	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)

@@ -496,7 +496,7 @@ static int
 wrong_serve(void *end, struct subject_work *work)
 {
 	struct wrong_end *e = end;
-	char room[4096];
+	char room[4096] = { 0 };
 	ssize_t n = 0;
 	bool more = true;
 

@@ -68,8 +68,8 @@ START_TEST(every_short_length_arrives)
 	prepare();
 	for (int first = 0; first < 100; first += 5) {
 		for (int i = 0; i < 5; i++) {
-			pattern_fill(out[i], (size_t)(first + i), 7);
-			msgs[i].iov_len = (size_t)(first + i);
+			msgs[i].iov_len = (size_t)first + (size_t)i;
+			pattern_fill(out[i], msgs[i].iov_len, 7);
 			room[i].iov_len = sizeof in[i];
 			memset(in[i], '-', 200);
 		}

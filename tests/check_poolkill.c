@@ -418,8 +418,10 @@ START_TEST(a_place_that_stays_empty_does_not_stop_the_others)
 		expect_done(p, ORDER_ECHO, 1);
 	}
 	/* The third at once, and after 10, 30, 70, 150 ms. */
-	for (; due <= now_ms() - t + 10; due = due * 2 + 10)
+	while (due <= now_ms() - t + 10) {
+		due = due * 2 + 10;
 		most++;
+	}
 	expect_true(stats_of(p).started <= most);
 	expect(2, stats_of(p).workers);
 	expect(0, ipc_pool_close(p));

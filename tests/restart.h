@@ -164,8 +164,9 @@ start_doomed(void (*live)(void *), void *arg, bool calm)
 		reached[i] = reached[BEGUN];
 	live(arg);
 	reach(DONE);
-	while (!calm)
-		pause();
+	if (!calm)
+		for (;;)
+			pause();
 	note_usual();
 	_exit(0);
 }

@@ -188,8 +188,12 @@ void
 claim_queues(void)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	static bool claimed;		/* by this process, or its parent */
 	int tries = 2000;
 
+	if (claimed)
+		return;
+	claimed = true;
 	open_queues_lock();
 	while (queues_lock != -1 && tries-- > 0 &&
 	    fcntl(queues_lock, F_SETLK, &lock) == -1)

@@ -362,9 +362,10 @@ ipc__sysvshm_passed(struct ipc__half *h, pid_t pid)
 	if (!map->owned)
 		return;
 	ipc__error_keep(&before);
-	/* Twice: a failure that passes leaves nothing behind. */
-	map->noted = ipc__sysname_hold(IPC__SYSV_SHM, map->id, pid) == 0 ||
-	    ipc__sysname_hold(IPC__SYSV_SHM, map->id, pid) == 0;
+	map->noted = ipc__sysname_hold(IPC__SYSV_SHM, map->id, pid) == 0;
+	if (!map->noted)	/* a failure that passes leaves nothing */
+		map->noted = ipc__sysname_hold(IPC__SYSV_SHM, map->id,
+		    pid) == 0;
 	if (sysvshm_taken(h))
 		sysvshm_remove(map);
 	ipc__error_restore(&before);
