@@ -341,16 +341,8 @@ FUZZ_RUNS := $(FUZZERS:%=fuzz-run-%)
 
 check: ## builds and runs every test; `N passed, N failed' at the end
 check: $(STATIC_RUNS) $(RUNS) $(FUZZ_RUNS)
-	@$(foreach u,$(UNITS),$(call again,$(u));)
 	@sh $(S)scripts/check-sum.sh $(O)/results \
 	    $(STATIC:%=check-%) $(UNITS:%=check_%) $(FUZZERS:%=fuzz_%)
-
-# A program that failed beside others is run once more alone: a machine can be
-# too busy for a test.  What failed at first is told at the end all the same.
-again = awk '{ exit $$2 != 0 }' $(O)/results/check_$(1).result || { \
-	cp $(O)/results/check_$(1).log $(O)/results/check_$(1).first; \
-	$(RUN) -c -t $(CHECK_TIMEOUT) $(O)/results check_$(1) \
-	    $(CHECK_RUNNER) $(O)/tests/check_$(1); }
 
 # check-UNIT: one test program, tests/check_UNIT.c
 $(UNITS:%=check-%): check-%: run-%
@@ -376,7 +368,6 @@ $(O)/tests/check_protobuf: MORE = $(if $(PB),$(O)/tests/check_protobuf.pb-c.o \
 	$(O)/libipc-protobuf-c.a $(PB_LIBS))
 
 $(RUNS): run-%: $(O)/tests/check_% $(COMMAND) $(EXAMPLES)
-	@rm -f $(O)/results/check_$*.first
 	@$(RUN) -c -t $(CHECK_TIMEOUT) $(O)/results check_$* \
 	    $(CHECK_RUNNER) $(O)/tests/check_$*
 

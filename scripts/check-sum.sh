@@ -11,13 +11,6 @@
 results=$1
 shift
 passed=0 failed=0
-
-# What a log says of failures.
-tell()
-{
-	grep -E ':[FES]:|rror|left' "$1" 2>/dev/null | head -n 20
-}
-
 for name; do
 	p=0 f=1
 	test ! -f "$results/$name.result" || read -r p f <"$results/$name.result"
@@ -25,11 +18,8 @@ for name; do
 	failed=$((failed + f))
 	test "$f" -eq 0 || {
 		echo "failed: $name"
-		tell "$results/$name.log"
-	}
-	test "$f" -ne 0 || test ! -f "$results/$name.first" || {
-		echo "failed beside others, passed alone: $name"
-		tell "$results/$name.first"
+		grep -E ':[EF]:|rror|left' "$results/$name.log" 2>/dev/null |
+		    head -n 20
 	}
 done
 echo "$passed passed, $failed failed"
