@@ -24,7 +24,7 @@
 #define IPC__RING_LINE		64u	/* bytes, and the unit of everything */
 #define IPC__RING_CELLS		7u	/* of 8 bytes, behind a line's word */
 #define IPC__RING_INLINE	56u	/* longest message inside its line */
-#define IPC__RING_VERSION	2u
+#define IPC__RING_VERSION	3u
 #define IPC__RING_GRAIN		65536u	/* the largest page there is */
 #define IPC__RING_CAPACITY	(4u << 20)
 #define IPC__RING_CAPACITY_MIN	4096u
@@ -41,10 +41,9 @@ struct ipc__ring_side {
 	_Atomic uint32_t reg;		/* is registered: omits its fence */
 	_Atomic uint32_t life;		/* opened: who is, and how it went */
 	alignas(8) _Atomic uint64_t want;/* sender: the position to ring at */
-	alignas(8) _Atomic uint64_t claim;/* sender: may write up to here */
 	_Atomic uint32_t grown;		/* sender: how often */
 	_Atomic uint32_t gate;		/* receiver: odd, is shrinking it */
-	unsigned char	 pad[24];
+	unsigned char	 pad[32];
 };
 
 /* The start of the memory.  All fields little-endian. */
@@ -67,7 +66,10 @@ struct ipc__ring_head {
 	alignas(8) _Atomic uint64_t jump;/* line 4: where a jump leads to */
 	_Atomic uint32_t lines_used;	/* as far as the sender has grown */
 	_Atomic uint32_t payload_used;
-	unsigned char	 pad2[48];
+	/* The sender may write up to here.  Not in its side: it is stored for
+	 * each record, and the receiver looks there after each. */
+	alignas(8) _Atomic uint64_t claim;
+	unsigned char	 pad2[40];
 	unsigned char	 pad3[192];	/* to 512 */
 	unsigned char	 tiny[2048];	/* payload of a ring that is young */
 };

@@ -351,7 +351,7 @@ ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 	r->v = r->at_v + ipc__ring_lines(size);
 	/* Less than was claimed. */
 	if (r->claims && size != r->room)
-		ipc__ring_set(&r->own->claim, ipc__ring_pos(r->u, 0, r->v),
+		ipc__ring_set(&r->head->claim, ipc__ring_pos(r->u, 0, r->v),
 		    memory_order_relaxed);
 	ring_append(r, code, 1, flags);
 	return 0;

@@ -15,7 +15,7 @@
 static inline bool
 ring_claim(struct ipc__ring *r, uint64_t u, uint64_t v)
 {
-	ipc__ring_set(&r->own->claim, ipc__ring_pos(u, 0, v),
+	ipc__ring_set(&r->head->claim, ipc__ring_pos(u, 0, v),
 	    memory_order_relaxed);
 	if (r->omit)
 		atomic_signal_fence(memory_order_seq_cst);

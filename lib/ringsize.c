@@ -279,7 +279,7 @@ shrink_memory(struct ipc__ring *r)
 static bool
 shrink_agreed(const struct ipc__ring *r)
 {
-	uint64_t claim = ipc__ring_get(&r->other->claim,
+	uint64_t claim = ipc__ring_get(&r->head->claim,
 	    memory_order_relaxed);
 
 	return claim == ipc__ring_pos(r->u, 0, r->v) || (r->cell == 0 &&
