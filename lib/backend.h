@@ -207,6 +207,11 @@ struct ipc_backend {
 	 * NULL: there is no shorter way. */
 	bool (*put)(struct ipc__half *h, const void *data, size_t size);
 	ssize_t (*get)(struct ipc__half *h, void *buffer, size_t room);
+	/* The same of several, each of at most `most' bytes: how many. */
+	int (*put_many)(struct ipc__half *h, const struct iovec *messages,
+	    int count, size_t most);
+	int (*get_many)(struct ipc__half *h, struct iovec *messages,
+	    int count, size_t most);
 
 	/* In place (records with IPC__FLAGS; without reserve and commit only
 	 * receiving is, without publish nothing is ever held).  reserve: room

@@ -114,6 +114,8 @@ struct ipc__ring {
 	uint64_t	 word;
 	uint64_t	 u;
 	uint64_t	 v;		/* payload: next to fill, or freed */
+	uint64_t	 free_v;	/* sender: to here it lies free in one
+					   piece; below v: not known */
 	unsigned	 cell;
 	uint32_t	 lines;		/* as in the header, checked */
 	unsigned	 shift;		/* lines is 1 << this */

@@ -178,6 +178,7 @@ ring_place(struct ipc__ring *r, uint64_t need)
 {
 	int rc;
 
+	r->free_v = 0;
 	if (ring_fit(r, need))
 		return 0;
 	rc = ipc__ring_look(r);
@@ -231,10 +232,7 @@ ring_reserve(struct ipc__ring *r, void **data, size_t size)
 		rc = ring_place(r, ipc__ring_lines(size));
 		if (rc < 0)
 			return rc;
-		*data = r->grown_v ? r->payload +
-		    (r->at_v & (r->plines - 1)) * IPC__RING_LINE :
-		    r->head->tiny + (r->at_v & (TINY_LINES - 1)) *
-		    IPC__RING_LINE;
+		*data = ring_payload(r, r->at_v);
 	}
 	return 0;
 }
@@ -331,6 +329,20 @@ ring_append(struct ipc__ring *r, unsigned code, unsigned cells,
 	ring_show(r);
 }
 
+/* How far what is free goes on from here. */
+static void
+ring_free_piece(struct ipc__ring *r)
+{
+	uint64_t size = r->grown_v ? r->plines : TINY_LINES;
+	uint64_t used = r->grown_v ? r->grown_v : TINY_LINES;
+	uint64_t end = (r->v & ~(size - 1)) + used;
+
+	/* In the mirror it goes on. */
+	if (r->mirrored && used == size)
+		end += size;
+	r->free_v = end < r->limit_v ? end : r->limit_v;
+}
+
 int
 ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 {
@@ -353,6 +365,7 @@ ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 	if (r->claims && size != r->room)
 		ipc__ring_set(&r->head->claim, ipc__ring_pos(r->u, 0, r->v),
 		    memory_order_relaxed);
+	ring_free_piece(r);
 	ring_append(r, code, 1, flags);
 	return 0;
 }
@@ -407,7 +420,8 @@ ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
 }
 
 bool
-ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size)
+ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size,
+    unsigned flags)
 {
 	void *to;
 
@@ -418,7 +432,7 @@ ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size)
 		r->unfenced = true;
 	} else
 		memcpy(to, data, size);
-	return ipc__ring_commit(r, size, 0) == 0;
+	return ipc__ring_commit(r, size, flags) == 0;
 }
 
 ssize_t

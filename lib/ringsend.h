@@ -74,8 +74,18 @@ ring_foresee(struct ipc__ring *r, unsigned cells)
 		r->word |= (uint64_t)r->next_end << 6;
 }
 
+/* Where payload of this position lies. */
+static inline unsigned char *
+ring_payload(const struct ipc__ring *r, uint64_t v)
+{
+	return r->grown_v ? r->payload + (v & (r->plines - 1)) *
+	    IPC__RING_LINE : r->head->tiny + (v & (TINY_LINES - 1)) *
+	    IPC__RING_LINE;
+}
+
 /* A message longer than that. */
-bool	ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size);
+bool	ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size,
+	    unsigned flags);
 
 /*
  * ringroom.c

@@ -67,6 +67,7 @@ ipc__ring_unreal(struct ipc__ring *r)
 	/* Whatever comes next looks at the limits. */
 	r->limit_u = r->u;
 	r->limit_v = r->v;
+	r->free_v = 0;
 }
 
 bool
