@@ -129,6 +129,7 @@ struct ipc__ring {
 	/* The receiver's; between peek and release. */
 	unsigned	 cells;		/* 0: nothing was shown */
 	unsigned	 run;		/* since it last found nothing */
+	unsigned	 met;		/* of these before the last look */
 	uint64_t	 last_u;	/* the line before this one */
 	struct ipc__ring_head *head;
 	/* The sender's. */
@@ -299,6 +300,8 @@ void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
 /* What ipc__ring_peek() would show, if it is whole and fits, copied and
  * released; or -1. */
 ssize_t	ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room);
+/* Waits a moment before the next look, if that is better: see ringrecv.c. */
+void	ipc__ring_linger(const struct ipc__ring *r);
 /* To the line that follows by the word of this one; -EBADMSG. */
 int	ipc__ring_next(struct ipc__ring *r);
 

@@ -20,7 +20,7 @@ ring_put_turn(struct ipc__ring *r, uint64_t v)
 		return false;
 	/* Closed before anything of the next one is shown. */
 	if (r->held)
-		ring_show(r);
+		ring_leave(r);
 	r->u = r->next_u;
 	r->at = ipc__ring_at(r, r->u);
 	r->cell = 0;
@@ -40,7 +40,8 @@ ring_put_note(struct ipc__ring *r, unsigned code, unsigned cells)
 
 /* One whose payload lies elsewhere, where we know of free memory. */
 static inline bool
-ring_put_payload(struct ipc__ring *r, const void *data, size_t size)
+ring_put_payload(struct ipc__ring *r, const void *data, size_t size,
+    bool around)
 {
 	uint64_t v = r->v + ipc__ring_lines(size);
 	unsigned char *to;
@@ -55,10 +56,14 @@ ring_put_payload(struct ipc__ring *r, const void *data, size_t size)
 		return false;
 	}
 	to = ring_payload(r, r->v);
-	if (size <= 64)
+	if (around) {
+		ipc__copy_around(to, data, size);
+		r->unfenced = true;
+	} else if (size <= 64) {
 		ipc__copy_small(to, data, size);
-	else
+	} else {
 		memcpy(to, data, size);
+	}
 	ipc__ring_set(&r->at->u.cell[r->cell],
 	    (r->v & IPC__RING_V) << 32 | size, memory_order_relaxed);
 	r->v = v;
@@ -89,7 +94,7 @@ static bool
 ring_put_long(struct ipc__ring *r, const void *data, size_t size)
 {
 	if ((r->distance.far && size >= IPC__COPY_ALONE) ||
-	    !ring_put_payload(r, data, size))
+	    !ring_put_payload(r, data, size, false))
 		return ipc__ring_put_far(r, data, size, 0);
 	ring_show(r);
 	return true;
@@ -109,11 +114,12 @@ ring_put(struct ipc__ring *r, const void *data, size_t size)
 	return true;
 }
 
-/* Either, still to be shown.  What goes around the cache is none of ours. */
+/* Either, still to be shown. */
 static inline bool
 ring_put_held(struct ipc__ring *r, const void *data, size_t size)
 {
-	return size > IPC__RING_INLINE ? ring_put_payload(r, data, size) :
+	return size > IPC__RING_INLINE ? ring_put_payload(r, data, size,
+	    r->distance.far && size >= IPC__COPY_BATCH) :
 	    ring_put_small(r, data, size);
 }
 
@@ -122,7 +128,6 @@ static inline int
 ring_put_many(struct ipc__ring *r, const struct iovec *iov, int count,
     size_t most)
 {
-	bool around = r->distance.far;
 	size_t size;
 	int i;
 
@@ -132,12 +137,8 @@ ring_put_many(struct ipc__ring *r, const struct iovec *iov, int count,
 		size = iov[i].iov_len;
 		if (size > most)
 			break;
-		/* Once something has gone around the cache the words wait in
-		 * another way. */
-		if ((!around || size < IPC__COPY_BATCH) && !r->unfenced &&
-		    ring_put_held(r, iov[i].iov_base, size))
-			continue;
-		if (ipc__ring_send(r, &iov[i], 1, IPC__HOLD) < 0)
+		if (!ring_put_held(r, iov[i].iov_base, size) &&
+		    ipc__ring_send(r, &iov[i], 1, IPC__HOLD) < 0)
 			break;
 	}
 	ipc__ring_publish(r);
@@ -155,6 +156,9 @@ ring_code(struct ipc__ring *r)
 		code = ipc__ring_code(r->word, r->cell);
 	if (code != 0)
 		return code;
+	if (r->word != 0)
+		ipc__ring_linger(r);
+	r->met = r->run;
 	/* Pairs with the sender's release in ring_show(). */
 	word = ipc__ring_get(&r->at->word, memory_order_acquire);
 	if ((word & 0x3f) != ipc__ring_tag(r, r->u) ||

@@ -12,8 +12,9 @@
 #include "ring.h"
 
 /* After this many records in a row, wait this long before the next look. */
-#define LAZY_RUN	16u
-#define LAZY_PAUSES	16u
+#define LAZY_RUN	8u
+#define LAZY_PAUSES	64u
+#define LAZY_FEW	3u
 
 #define TINY_BYTES	sizeof ((struct ipc__ring_head *)0)->tiny
 
@@ -99,18 +100,32 @@ ring_far(struct ipc__ring *r, bool nigh, const void **data)
 	return (ssize_t)size;
 }
 
-/* Nothing is there.  After a run of records the sender is at work on this very
- * line: whoever looks at once takes it away from under its hands, so that each
- * record costs the way of a line.  A moment later there are several. */
+static void
+ring_pause(unsigned pauses)
+{
+	while (pauses-- > 0)
+		ipc__copy_pause();
+}
+
+/* All of our line is read, and it goes on.  Where the last look showed a record
+ * or two in the middle of many, the sender is at work on this very line:
+ * whoever looks at once takes it away from under its hands, so that each record
+ * costs the way of a line.  A moment later there are several. */
+void
+ipc__ring_linger(const struct ipc__ring *r)
+{
+	if (r->run >= LAZY_RUN && r->run - r->met < LAZY_FEW)
+		ring_pause(LAZY_PAUSES);
+}
+
+/* Nothing is there: the same. */
 static int
 ring_nothing(struct ipc__ring *r)
 {
-	unsigned i;
-
 	if (r->run >= LAZY_RUN)
-		for (i = 0; i < LAZY_PAUSES; i++)
-			ipc__copy_pause();
-	r->run = 0;
+		ring_pause(LAZY_PAUSES);
+	r->run /= 2;
+	r->met = r->run;
 	if (r->hint)
 		__builtin_prefetch(r->hint);
 	return -EAGAIN;

@@ -273,8 +273,8 @@ ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
 
 /* Payload that went around the cache is fenced, and what waited for that is
  * shown, oldest first. */
-static void
-ring_flush(struct ipc__ring *r)
+void
+ipc__ring_flush(struct ipc__ring *r)
 {
 	unsigned i;
 
@@ -295,14 +295,8 @@ ring_advance(struct ipc__ring *r)
 
 	if (!ipc__ring_end(r->word))
 		r->word |= (uint64_t)r->next_end << 6;
-	if (!shown && (r->unfenced || r->waiting)) {
-		r->wait[r->waiting].line = r->at;
-		r->wait[r->waiting].word = r->word;
-		if (++r->waiting == IPC__RING_HELD)
-			ring_flush(r);
-	} else if (!shown) {
-		ring_show(r);
-	}
+	if (!shown)
+		ring_leave(r);
 	r->held = false;
 	r->u = r->next_u;
 	r->at = ipc__ring_at(r, r->u);
@@ -325,7 +319,7 @@ ring_append(struct ipc__ring *r, unsigned code, unsigned cells,
 	if (flags & IPC__HOLD)
 		return;
 	if (r->unfenced || r->waiting)
-		ring_flush(r);
+		ipc__ring_flush(r);
 	ring_show(r);
 }
 
@@ -374,7 +368,7 @@ void
 ipc__ring_publish(struct ipc__ring *r)
 {
 	if (r->unfenced || r->waiting)
-		ring_flush(r);
+		ipc__ring_flush(r);
 	if (r->held)
 		ring_show(r);
 }

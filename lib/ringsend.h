@@ -59,6 +59,25 @@ ring_show(struct ipc__ring *r)
 	r->held = false;
 }
 
+/* Payload that went around the cache is fenced, and what waited for that is
+ * shown. */
+void	ipc__ring_flush(struct ipc__ring *r);
+
+/* The word of a line that is closed: it is shown, or waits for its payload. */
+static inline void
+ring_leave(struct ipc__ring *r)
+{
+	if (!r->unfenced && r->waiting == 0) {
+		ring_show(r);
+		return;
+	}
+	r->wait[r->waiting].line = r->at;
+	r->wait[r->waiting].word = r->word;
+	r->held = false;
+	if (++r->waiting == IPC__RING_HELD)
+		ipc__ring_flush(r);
+}
+
 /* If another record like this one would not fit behind it, the line is closed
  * with it: the next record then touches one line, not two. */
 static inline void
