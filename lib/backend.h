@@ -244,6 +244,9 @@ struct ipc_backend {
 	 * (monotonic ns), as there is memory to give back; or -1.  NULL:
 	 * never. */
 	int64_t (*calm)(const struct ipc__half *h);
+	/* Notes on which processor we are, and says whether the other side
+	 * was last seen on the same one.  NULL: that is not known. */
+	bool (*beside)(struct ipc__half *h);
 	/* The core is awake again and needs no ringing.  NULL: nothing. */
 	void (*disarm)(struct ipc__half *h, int dir);
 	/* A call that does not wait found nothing, and nobody asked for the

@@ -47,6 +47,9 @@ struct ipc__ready {
 	_Atomic bool	woken;		/* ipc_wake was ever used */
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
 	unsigned	crowded;	/* waits to come that do not yield */
+	int64_t		slept;		/* in the last wait, ns; 0: not */
+	unsigned	skip, patience;	/* sleeps until a longer spin is tried,
+					   and how many there were */
 	int		beside;		/* what else ends a wait, -1: nothing */
 	struct pollfd	sources[IPC__SOURCES];	/* what the epoll set holds */
 	unsigned	count;
@@ -240,6 +243,7 @@ void ipc__be_publish(struct ipc__half *h, int dir);
 int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
 int ipc__be_arm(struct ipc__half *h, int dir);
 int64_t ipc__be_calm(const struct ipc__half *h);
+int ipc__be_beside(struct ipc__half *h);
 void ipc__be_disarm(struct ipc__half *h, int dir);
 bool ipc__be_over(struct ipc__half *h);
 int ipc__be_block(struct ipc__half *h, int dir);

@@ -43,7 +43,8 @@ struct ipc__ring_side {
 	alignas(8) _Atomic uint64_t want;/* sender: the position to ring at */
 	_Atomic uint32_t grown;		/* sender: how often */
 	_Atomic uint32_t gate;		/* receiver: odd, is shrinking it */
-	unsigned char	 pad[32];
+	_Atomic uint32_t cpu;		/* where it was last seen, plus 1 */
+	unsigned char	 pad[28];
 };
 
 /* The start of the memory.  All fields little-endian. */
@@ -348,6 +349,9 @@ bool	ipc__ring_asleep(const struct ipc__ring *r);
  * process (membarrier(2)) before it looks again. */
 bool	ipc__ring_doze(struct ipc__ring *r);
 void	ipc__ring_rise(struct ipc__ring *r);
+/* Notes on which processor we are: is the other side there as well, as far as
+ * is known? */
+bool	ipc__ring_beside(struct ipc__ring *r);
 
 bool	ipc__ring_fenced(struct ipc__ring *r, uint32_t *token);
 bool	ipc__ring_due(struct ipc__ring *r);

@@ -445,6 +445,15 @@ ipc__shm_calm(const struct ipc__half *h)
 	return shm_large(h) && s->unquiet < CALM_TRIES ? s->calm : -1;
 }
 
+/* Many that share a mark have no one place. */
+bool
+ipc__shm_beside(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	return !s->shared && ipc__ring_beside(&s->ring);
+}
+
 int
 ipc__shm_arm(struct ipc__half *h, int dir)
 {

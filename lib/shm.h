@@ -113,6 +113,7 @@ int	ipc__shm_watch(const struct ipc__half *h, int dir,
 	    struct pollfd *fds);
 int	ipc__shm_arm(struct ipc__half *h, int dir);
 int64_t	ipc__shm_calm(const struct ipc__half *h);
+bool	ipc__shm_beside(struct ipc__half *h);
 void	ipc__shm_stretch(struct ipc__half *h, size_t more);
 void	ipc__shm_close(struct ipc__half *h, bool clean);
 /* shmopen.c: an opened end says goodbye. */

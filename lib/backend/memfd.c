@@ -125,6 +125,7 @@ const struct ipc_backend ipc__backend_memfd = {
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
 	.calm = ipc__shm_calm,
+	.beside = ipc__shm_beside,
 	.stretch = ipc__shm_stretch,
 	.close = ipc__shm_close
 };

@@ -137,6 +137,7 @@ const struct ipc_backend ipc__backend_mmap = {
 	.arm = ipc__shm_arm,
 	.over = ipc__shm_hung_up,
 	.calm = ipc__shm_calm,
+	.beside = ipc__shm_beside,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,
 	.ends_with = ipc__shm_ends_with,

@@ -318,6 +318,7 @@ const struct ipc_backend ipc__backend_sysvshm = {
 	.arm = ipc__sysvshm_arm,
 	.over = ipc__shm_hung_up,
 	.calm = ipc__shm_calm,
+	.beside = ipc__shm_beside,
 	.again = ipc__shm_again,
 	.stretch = ipc__shm_stretch,
 	.ends_with = ipc__shm_ends_with,
