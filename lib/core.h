@@ -71,6 +71,7 @@ struct ipc__in {
 	bool		busy;		/* stopped early: look again at once */
 	unsigned	vain;		/* first looks in a row that found
 					   nothing */
+	bool		spun;		/* before it went the long way */
 	bool		outlives;	/* an opened object: its end is not
 					   final */
 
@@ -336,6 +337,26 @@ struct ipc__spin {
 };
 void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
+
+/* Is looking again and again wanted? */
+static inline bool
+ipc__spins(const struct ipc_channel *ch, const struct ipc__half *h)
+{
+	return ch->address.opt.wait != IPC__WAIT_BLOCK &&
+	    (h->be->traits & IPC__SPINS ||
+	    ch->address.opt.wait == IPC__WAIT_SPIN);
+}
+
+/* A moment, without a system call. */
+static inline void
+ipc__relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile ("yield");
+#endif
+}
 /* Was ipc_wake called?  Takes the mark and returns -ECANCELED. */
 int ipc__cancelled(struct ipc_channel *ch, int dir);
 /* Makes the bell of a side, so that it can be kicked. */

@@ -260,7 +260,8 @@ ipc_recv(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 	ssize_t n;
 
 	if (ipc__likely(ch != NULL && (buffer != NULL || size == 0)) &&
-	    (n = ipc__quick_recv(ch, buffer, size)) >= 0)
+	    ((n = ipc__quick_recv(ch, buffer, size)) >= 0 || (timeout != 0 &&
+	    (n = ipc__quick_await(ch, buffer, size)) >= 0)))
 		return n;
 	return recv_long_way(ch, buffer, size, timeout);
 }

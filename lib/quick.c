@@ -122,6 +122,29 @@ ipc__quick_recv_record(struct ipc__in *in, void *buffer, size_t size)
 	    quick_record(in, buffer, size);
 }
 
+/* So many looks are about what ipc__spin_more() does before it yields. */
+#define LOOKS	160
+
+ssize_t
+ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
+{
+	struct ipc__in *in = &ch->in;
+	ssize_t n = -1;
+	int i;
+
+	if (in->half == NULL || in->get == NULL || !ipc__spins(ch, in->half) ||
+	    ipc__be_beside(in->half) != 0)
+		return -1;
+	for (i = 0; i < LOOKS && n < 0; i++) {
+		n = ipc__quick_recv(ch, buffer, size);
+		/* Seldom: a pause would be most of what is waited in vain. */
+		if (i % 8 == 7)
+			ipc__relax();
+	}
+	in->spun = n < 0;
+	return n;
+}
+
 int
 ipc__quick_send_many(struct ipc_channel *ch, const struct iovec *messages,
     int count)

@@ -77,4 +77,7 @@ ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
 	return n;
 }
 
+/* The same, looking for a while where that costs no system call. */
+ssize_t ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size);
+
 #endif

@@ -303,6 +303,8 @@ void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
 ssize_t	ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room);
 /* Waits a moment before the next look, if that is better: see ringrecv.c. */
 void	ipc__ring_linger(const struct ipc__ring *r);
+/* Nothing is there: likewise. */
+void	ipc__ring_nothing(struct ipc__ring *r);
 /* To the line that follows by the word of this one; -EBADMSG. */
 int	ipc__ring_next(struct ipc__ring *r);
 

@@ -145,7 +145,8 @@ ring_put_many(struct ipc__ring *r, const struct iovec *iov, int count,
 	return i;
 }
 
-/* The word of our line says what begins at our cell; 0: nothing yet. */
+/* The word of our line says what begins at our cell; 0: nothing yet, or it is
+ * not for here. */
 static inline unsigned
 ring_code(struct ipc__ring *r)
 {
@@ -161,11 +162,15 @@ ring_code(struct ipc__ring *r)
 	r->met = r->run;
 	/* Pairs with the sender's release in ring_show(). */
 	word = ipc__ring_get(&r->at->word, memory_order_acquire);
-	if ((word & 0x3f) != ipc__ring_tag(r, r->u) ||
-	    r->cell >= IPC__RING_CELLS)
-		return 0;
-	r->word = word;
-	return ipc__ring_code(word, r->cell);
+	if ((word & 0x3f) == ipc__ring_tag(r, r->u) &&
+	    r->cell < IPC__RING_CELLS) {
+		r->word = word;
+		code = ipc__ring_code(word, r->cell);
+		if (code != 0 || ipc__ring_end(word))
+			return code;
+	}
+	ipc__ring_nothing(r);
+	return 0;
 }
 
 /* To the line that follows. */

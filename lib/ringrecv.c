@@ -119,8 +119,8 @@ ipc__ring_linger(const struct ipc__ring *r)
 }
 
 /* Nothing is there: the same. */
-static int
-ring_nothing(struct ipc__ring *r)
+void
+ipc__ring_nothing(struct ipc__ring *r)
 {
 	if (r->run >= LAZY_RUN)
 		ring_pause(LAZY_PAUSES);
@@ -128,6 +128,12 @@ ring_nothing(struct ipc__ring *r)
 	r->met = r->run;
 	if (r->hint)
 		__builtin_prefetch(r->hint);
+}
+
+static int
+ring_none(struct ipc__ring *r)
+{
+	ipc__ring_nothing(r);
 	return -EAGAIN;
 }
 
@@ -142,14 +148,14 @@ ring_find(struct ipc__ring *r, unsigned *code)
 	for (tries = 0; tries < 2; tries++) {
 		r->word = ring_load_word(r);
 		if (r->word == 0)
-			return ring_nothing(r);
+			return ring_none(r);
 		if (r->cell < IPC__RING_CELLS) {
 			*code = ipc__ring_code(r->word, r->cell);
 			if (*code != 0)
 				return 0;
 		}
 		if (ipc__ring_end(r->word) == IPC__END_OPEN)
-			return ring_nothing(r);
+			return ring_none(r);
 		rc = ipc__ring_next(r);
 		if (rc < 0)
 			return rc;

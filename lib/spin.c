@@ -73,15 +73,17 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 	bool alone;
 
 	s->until = 0;
-	if (ch->address.opt.wait == IPC__WAIT_BLOCK ||
-	    (!(h->be->traits & IPC__SPINS) &&
-	    ch->address.opt.wait != IPC__WAIT_SPIN))
+	if (!ipc__spins(ch, h))
 		return;
 	now = ipc__now();
 	s->count = 0;
 	s->ready = dir == IPC_RECV ? &ch->in.ready : &ch->out.ready;
 	alone = elsewhere(h);
-	s->yields = alone ? now + SPIN_TIME : now;
+	s->yields = now;
+	if (alone && !(dir == IPC_RECV && ch->in.spun))
+		s->yields += SPIN_TIME;
+	if (dir == IPC_RECV)
+		ch->in.spun = false;
 	s->until = now + YIELD_TIME;
 	if (s->ready->crowded > 0) {
 		s->ready->crowded--;
@@ -97,16 +99,6 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 	}
 }
 
-static inline void
-relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 bool
 ipc__spin_more(struct ipc__spin *s)
 {
@@ -115,7 +107,7 @@ ipc__spin_more(struct ipc__spin *s)
 	if (s->until == 0)
 		return false;
 	if (++s->count % 16 != 0) {
-		relax();
+		ipc__relax();
 		return true;
 	}
 	if ((now = ipc__now()) > s->until)
