@@ -169,6 +169,22 @@ ipc__quick_send_many(struct ipc_channel *ch, const struct iovec *messages,
 	return n;
 }
 
+static int
+recv_each(struct ipc_channel *ch, struct iovec *messages, int count)
+{
+	ssize_t n;
+	int i;
+
+	for (i = 0; i < count; i++) {
+		n = ipc__quick_recv(ch, messages[i].iov_base,
+		    messages[i].iov_len);
+		if (n < 0)
+			break;
+		messages[i].iov_len = (size_t)n;
+	}
+	return i;
+}
+
 int
 ipc__quick_recv_many(struct ipc_channel *ch, struct iovec *messages, int count)
 {
@@ -176,8 +192,11 @@ ipc__quick_recv_many(struct ipc_channel *ch, struct iovec *messages, int count)
 	uint64_t bytes = 0;
 	int i, n;
 
-	if (in->half == NULL || in->half->be->get_many == NULL ||
-	    !ipc__at_rest(ch, &in->ready) || !ipc__quick_plain_in(ch))
+	if (in->half == NULL || in->framed)
+		return 0;
+	if (in->half->be->get_many == NULL)
+		return recv_each(ch, messages, count);
+	if (!ipc__at_rest(ch, &in->ready) || !ipc__quick_plain_in(ch))
 		return 0;
 	n = in->half->be->get_many(in->half, messages, count, in->limit);
 	if (n == 0)
