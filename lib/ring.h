@@ -303,6 +303,9 @@ void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
 ssize_t	ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room);
 /* Waits a moment before the next look, if that is better: see ringrecv.c. */
 void	ipc__ring_linger(const struct ipc__ring *r);
+/* What begins at our cell, when the word that we have does not say: 0, or a
+ * negative errno. */
+int	ipc__ring_find(struct ipc__ring *r, unsigned *code);
 /* Nothing is there: likewise. */
 void	ipc__ring_nothing(struct ipc__ring *r);
 /* To the line that follows by the word of this one; -EBADMSG. */

@@ -162,15 +162,16 @@ ring_code(struct ipc__ring *r)
 	r->met = r->run;
 	/* Pairs with the sender's release in ring_show(). */
 	word = ipc__ring_get(&r->at->word, memory_order_acquire);
-	if ((word & 0x3f) == ipc__ring_tag(r, r->u) &&
-	    r->cell < IPC__RING_CELLS) {
+	if ((word & 0x3f) == ipc__ring_tag(r, r->u)) {
+		if (r->cell < IPC__RING_CELLS)
+			code = ipc__ring_code(word, r->cell);
+		if (code == 0 && ipc__ring_end(word))
+			return ipc__ring_find(r, &code) < 0 ? 0 : code;
 		r->word = word;
-		code = ipc__ring_code(word, r->cell);
-		if (code != 0 || ipc__ring_end(word))
-			return code;
 	}
-	ipc__ring_nothing(r);
-	return 0;
+	if (code == 0)
+		ipc__ring_nothing(r);
+	return code;
 }
 
 /* To the line that follows. */

@@ -137,10 +137,8 @@ ring_none(struct ipc__ring *r)
 	return -EAGAIN;
 }
 
-/* What begins at our cell, when the word that we have does not say: 0 or a
- * negative errno. */
-static int
-ring_find(struct ipc__ring *r, unsigned *code)
+int
+ipc__ring_find(struct ipc__ring *r, unsigned *code)
 {
 	unsigned tries;
 	int rc;
@@ -172,7 +170,7 @@ ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
 	if (r->cell < IPC__RING_CELLS)
 		code = ipc__ring_code(r->word, r->cell);
 	if (code == 0) {
-		rc = ring_find(r, &code);
+		rc = ipc__ring_find(r, &code);
 		if (rc < 0)
 			return rc;
 	}
