@@ -19,12 +19,12 @@
 #include <sys/ipc.h>
 #include <sys/sem.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include <ipc/channel.h>
-
-#include "error.h"
+#include "core.h"
 #include "name.h"
 #include "sysname.h"
 #include "sysvset.h"
@@ -329,4 +329,68 @@ ipc__sysvset_unlink(const struct ipc__sysvset *set)
 		(void)ipc__sysname_forget(IPC__SYSV_SEM, set->name, id);
 	ipc__sysname_unlock(lock, IPC__SYSV_SEM, name);
 	return rc;
+}
+
+/*
+ * For others
+ */
+
+static int
+set_as(struct ipc__sysvset *set, const char *prefix,
+    const struct ipc__address *a, char *name, size_t size)
+{
+	if (snprintf(name, size, "%s%s", prefix, a->name) >= (int)size)
+		return ipc__fail(ENAMETOOLONG, "the name exceeds %d bytes",
+		    IPC__NAME_MAX);
+	set->address = a;
+	set->name = name;
+	return 0;
+}
+
+int
+ipc__sysvset_open_as(const char *prefix, const struct ipc__address *a,
+    int count, unsigned value, int flags)
+{
+	struct ipc__sysvset set = { .count = count, .value = value };
+	char name[IPC__NAME_MAX + 1];
+	int rc = set_as(&set, prefix, a, name, sizeof name);
+
+	return rc < 0 ? rc : ipc__sysvset_open(&set, flags);
+}
+
+int
+ipc__sysvset_unlink_as(const char *prefix, const struct ipc__address *a,
+    int count)
+{
+	struct ipc__sysvset set = { .count = count };
+	char name[IPC__NAME_MAX + 1];
+	int rc = set_as(&set, prefix, a, name, sizeof name);
+
+	return rc < 0 ? rc : ipc__sysvset_unlink(&set);
+}
+
+int
+ipc__sysvset_do(int id, struct sembuf *ops, unsigned count, int64_t deadline)
+{
+	struct timespec ts, *limit = NULL;
+	int64_t left;
+	int rc;
+
+	for (unsigned i = 0; deadline == 0 && i < count; i++)
+		ops[i].sem_flg |= IPC_NOWAIT;
+	do {
+		if (deadline > 0) {
+			left = deadline - ipc__now();
+			left = left > 0 ? left : 0;
+			ts.tv_sec = (time_t)(left / 1000000000);
+			ts.tv_nsec = (long)(left % 1000000000);
+			limit = &ts;
+		}
+		rc = semtimedop(id, ops, count, limit);
+	} while (rc == -1 && errno == EINTR);
+	if (rc == 0)
+		return 0;
+	if (errno == EAGAIN)
+		return deadline == 0 ? -EAGAIN : -ETIMEDOUT;
+	return ipc__sysvset_fail("semop");
 }

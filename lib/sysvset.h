@@ -23,6 +23,18 @@ struct ipc__sysvset {
 int ipc__sysvset_open(const struct ipc__sysvset *, int flags);
 int ipc__sysvset_unlink(const struct ipc__sysvset *);
 
+/* The same of what is no semaphore to its user, whose names have a prefix that
+ * keeps them from those of others. */
+int ipc__sysvset_open_as(const char *prefix, const struct ipc__address *,
+    int count, unsigned value, int flags);
+int ipc__sysvset_unlink_as(const char *prefix, const struct ipc__address *,
+    int count);
+
+/* semop(2), all at once, until a deadline; -1: never, 0: does not wait. */
+struct sembuf;
+int ipc__sysvset_do(int id, struct sembuf *ops, unsigned count,
+    int64_t deadline);
+
 /* A key for a name, so that what was made under it and not yet noted is found
  * again; the i-th try, as others may have taken that. */
 key_t ipc__sysv_key(const char *dir, const char *kind, const char *name,
