@@ -64,11 +64,13 @@ ipc__sysvset_fail(const char *call)
  * Making
  */
 
-/* FNV-1a of where and what. */
-key_t
-ipc__sysv_key(const char *dir, const char *kind, const char *name, unsigned i)
+/* FNV-1a of where and what; the i-th try, as others may have taken that. */
+static key_t
+derive_key(const char *dir, int kind, const char *name, unsigned i)
 {
-	const char *const parts[] = { dir, kind, name };
+	const char *const parts[] = {
+		dir, kind == IPC__SYSV_SEM ? "/sem-" : "/shm-", name
+	};
 	uint32_t h = UINT32_C(0x811c9dc5);
 
 	for (size_t p = 0; p < 3; p++)
@@ -76,6 +78,32 @@ ipc__sysv_key(const char *dir, const char *kind, const char *name, unsigned i)
 			h = (h ^ (unsigned char)*s) * UINT32_C(0x01000193);
 	h = (h + i * UINT32_C(0x9e3779b9)) & 0x7fffffff;
 	return h != 0 ? (key_t)h : 1;
+}
+
+/* The other one of that key may be another thread of ours. */
+int
+ipc__sysv_make(int kind, const char *name,
+    int (*make)(key_t key, const void *arg), const void *arg)
+{
+	char dir[IPC__PATH_MAX];
+	int rc;
+	key_t key;
+
+	rc = ipc__runtime_dir(dir, sizeof dir);
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; i < TRIES; i++) {
+		key = derive_key(dir, kind, name, i);
+		rc = ipc__sysname_intend(kind, key);
+		if (rc == -EEXIST)
+			continue;
+		if (rc == 0)
+			rc = make(key, arg);
+		ipc__sysname_intended(kind, key);
+		if (rc != -EEXIST)
+			return rc;
+	}
+	return ipc__fail(EBUSY, "all keys that were tried are taken");
 }
 
 static int
@@ -114,16 +142,17 @@ set_remove_left(key_t key, int count)
 
 /* Under this key, which is noted; -EEXIST, without a text: it is taken. */
 static int
-set_make_keyed(const struct ipc__sysvset *set, key_t key)
+set_make_keyed(key_t key, const void *arg)
 {
-	union semun arg = { .val = (int)set->value };
+	const struct ipc__sysvset *set = arg;
+	union semun one = { .val = (int)set->value };
 	int id, rc = 0;
 
 	set_remove_left(key, set->count);
 	id = semget(key, set->count, IPC_CREAT | IPC_EXCL | 0600);
 	if (id == -1)
 		return errno == EEXIST ? -EEXIST : ipc__sysvset_fail("semget");
-	if (semctl(id, 0, SETVAL, arg) == -1)
+	if (semctl(id, 0, SETVAL, one) == -1)
 		rc = ipc__sysvset_fail("semctl(SETVAL)");
 	if (rc == 0)
 		rc = set_own(id, set->address);
@@ -132,31 +161,6 @@ set_make_keyed(const struct ipc__sysvset *set, key_t key)
 	if (rc < 0)
 		semctl(id, 0, IPC_RMID);
 	return rc < 0 ? rc : id;
-}
-
-/* The other one of that key may be another thread of ours. */
-static int
-set_make_named(const struct ipc__sysvset *set)
-{
-	char dir[IPC__PATH_MAX];
-	int rc;
-	key_t key;
-
-	rc = ipc__runtime_dir(dir, sizeof dir);
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; i < TRIES; i++) {
-		key = ipc__sysv_key(dir, "/sem-", set->name, i);
-		rc = ipc__sysname_intend(IPC__SYSV_SEM, key);
-		if (rc == -EEXIST)
-			continue;
-		if (rc == 0)
-			rc = set_make_keyed(set, key);
-		ipc__sysname_intended(IPC__SYSV_SEM, key);
-		if (rc != -EEXIST)
-			return rc;
-	}
-	return ipc__fail(EBUSY, "semget: all keys that were tried are taken");
 }
 
 /* From half made to made, in one step. */
@@ -277,7 +281,8 @@ set_get(const struct ipc__sysvset *set, int flags)
 			return ipc__fail(ENOENT, "there is no such semaphore");
 		if (id == -ENOENT)
 			id = set->key != 0 ? set_make_key(set) :
-			    set_make_named(set);
+			    ipc__sysv_make(IPC__SYSV_SEM, set->name,
+			    set_make_keyed, set);
 	}
 	if (id == -EEXIST)
 		return ipc__fail(EBUSY, "it is made and removed all the time");
