@@ -285,6 +285,8 @@ ipc__named_sweep(const struct ipc__place *notes, const char *name, char *text,
 
 	if (!parse(text, &n))
 		return -EINVAL;
+	if (!dead && !whole)
+		return 0;
 	rc = look(&s, &n, &place, &base, &seen);
 	if (rc == 0)
 		swept = remove_socket(&s, &place, base, &seen);

@@ -36,7 +36,7 @@
 
 #define TRIES	100
 #define SECRET	56u
-#define TICKET_SIZE	(sizeof(uint64_t) + 4)	/* in front of what a ring has */
+#define TICKET_SIZE	(sizeof(uint64_t) + 4)	/* before what a ring has */
 
 /*
  * What dead processes left: swept by the next one that makes a segment, at
