@@ -100,6 +100,8 @@ struct ipc__half {
 	bool		stream;	  /* boundary=stream */
 	bool		refused;  /* the other end was offered, and nobody has
 				     taken it nor will */
+	bool		left;	  /* the other end says that it is closed: the
+				     core asks before it sends again */
 	size_t		record;	  /* largest record; of a byte stream, what one
 				     send takes whole when the half is ready */
 	size_t		room;	  /* largest record that may come, where that

@@ -412,8 +412,6 @@ start_listening(struct ipc_listener *l)
 	if ((rc = ipc__meeting_path(&l->address, true, path,
 	    sizeof path)) < 0)
 		return rc;
-	/* What killed ones left, such as a FIFO that was being handed over. */
-	ipc__runtime_tidy();
 	rc = ipc__unix_listen(&l->address, path, SOCK_SEQPACKET, &l->name);
 	l->fd = rc < 0 ? -1 : rc;
 	return rc < 0 ? rc : 0;

@@ -77,8 +77,9 @@ remove_left(key_t key)
 
 /* Under this key, which is noted; -EEXIST, without a text: it is taken. */
 static int
-make_keyed(const struct ipc__address *a, key_t key)
+make_keyed(key_t key, const void *arg)
 {
+	const struct ipc__address *a = arg;
 	int id, rc;
 
 	remove_left(key);
@@ -91,30 +92,6 @@ make_keyed(const struct ipc__address *a, key_t key)
 	if (rc < 0)
 		shmctl(id, IPC_RMID, NULL);
 	return rc < 0 ? rc : id;
-}
-
-static int
-make_named(const struct ipc__address *a)
-{
-	char dir[IPC__PATH_MAX];
-	int rc;
-	key_t key;
-
-	rc = ipc__runtime_dir(dir, sizeof dir);
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; i < TRIES; i++) {
-		key = ipc__sysv_key(dir, "/shm-", a->name, i);
-		rc = ipc__sysname_intend(IPC__SYSV_SHM, key);
-		if (rc == -EEXIST)
-			continue;
-		if (rc == 0)
-			rc = make_keyed(a, key);
-		ipc__sysname_intended(IPC__SYSV_SHM, key);
-		if (rc != -EEXIST)
-			return rc;
-	}
-	return ipc__fail(EBUSY, "shmget: all keys that were tried are taken");
 }
 
 static int
@@ -169,7 +146,8 @@ get(const struct ipc__address *a, key_t key, int flags)
 		if (a->opt.size == 0)
 			return ipc__fail(EINVAL, "to make a region wants "
 			    "size=");
-		id = key != 0 ? make_key(a, key) : make_named(a);
+		id = key != 0 ? make_key(a, key) :
+		    ipc__sysv_make(IPC__SYSV_SHM, a->name, make_keyed, a);
 	}
 	if (id == -EEXIST)
 		return ipc__fail(EBUSY, "it is made and removed all the time");

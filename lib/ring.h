@@ -36,7 +36,8 @@
 
 /* What one side says to the other about sleeping. */
 struct ipc__ring_side {
-	_Atomic uint32_t sleep;		/* odd: asleep, wants to be rung */
+	_Atomic uint32_t sleep;		/* odd: asleep, wants to be rung; or
+					   has left */
 	_Atomic uint32_t can;		/* calls membarrier(2) to sleep */
 	_Atomic uint32_t reg;		/* is registered: omits its fence */
 	_Atomic uint32_t life;		/* opened: who is, and how it went */
@@ -362,6 +363,15 @@ bool	ipc__ring_fenced(struct ipc__ring *r, uint32_t *token);
 bool	ipc__ring_due(struct ipc__ring *r);
 /* The bell was rung for that sleeper. */
 void	ipc__ring_rung(struct ipc__ring *r, uint32_t token);
+/* Our side ends, and says so where the other looks after each record. */
+#define IPC__RING_LEFT	UINT32_MAX
+void	ipc__ring_leave(struct ipc__ring *r);
+
+static inline bool
+ipc__ring_left(uint32_t token)
+{
+	return token == IPC__RING_LEFT;
+}
 
 /* After publishing or freeing: does the other side sleep, and want to be rung
  * now?  Pairs with ipc__ring_doze(). */

@@ -48,6 +48,15 @@ static const struct ipc__ring_ops shm_ring_ops = {
 	.release	= ipc__shm_release_memory
 };
 
+/* Nothing is to be done but to put it there. */
+static bool
+shm_direct(const struct ipc__half *h)
+{
+	const struct ipc__shm *s = shm_state(h);
+
+	return !s->slots && !s->map->sync && !h->left;
+}
+
 int
 ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 {
@@ -75,8 +84,8 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 	else if (atomic_load_explicit(&r->own->can, memory_order_relaxed))
 		return ipc__fail(EOPNOTSUPP, "this ring relies on "
 		    "membarrier(2), which this process may not call");
-	s->direct = !s->slots && !map->sync;
 	s->map = map;
+	s->direct = shm_direct(h);
 	h->fd = -1;
 	h->record = s->slots ? s->latest.size : r->record;
 	h->capacity = s->slots ? s->latest.size : (size_t)map->payload;
@@ -125,6 +134,9 @@ ipc__shm_close(struct ipc__half *h, bool clean)
 
 	if (s->map && s->opened && clean)
 		ipc__shm_farewell(h);
+	/* Opened, there is no sender that would end with its receiver. */
+	if (s->map && !s->opened && h->dir == IPC_RECV && clean)
+		ipc__ring_leave(&s->ring);
 	if (s->map)
 		ipc__shm_unref(s->map);
 	ipc__latest_leave(&s->latest);
@@ -147,6 +159,11 @@ shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token)
 		n = write(bell, &one, sizeof one);
 	while (n < 0 && errno == EINTR);
 	ipc__ring_rung(&s->ring, token);
+	if (ipc__ring_left(token) && bell == s->map->bell[0]) {
+		/* The next send is to go the long way. */
+		h->left = true;
+		s->direct = false;
+	}
 	/* Relaxed: a counter with one writer. */
 	atomic_store_explicit(&h->wakes, atomic_load_explicit(&h->wakes,
 	    memory_order_relaxed) + 1, memory_order_relaxed);
@@ -223,6 +240,7 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 		return rc;
 	if (s->map->sync)
 		synced = shm_sync(s->map);
+	s->direct = shm_direct(h);
 	shm_wake_receiver(s);
 	return synced < 0 ? synced : rc;
 }

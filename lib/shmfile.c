@@ -94,20 +94,12 @@ nameless(const struct ipc__address *a, const char *path, int flags)
 	return rc;
 }
 
-/* A socket can not be opened at all. */
 static int
 file_failed(const char *path)
 {
-	struct stat st;
-	int code = errno;
-
-	if (code == ENXIO && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		return ipc__fail(EPROTOTYPE, "this is a socket: a meeting "
-		    "point is for ipc_connect");
-	if (code == ENOENT)
+	if (errno == ENOENT)
 		return ipc__fail(ENOENT, "there is no ring of this name");
-	errno = code;
-	return ipc__fail_sys("open");
+	return ipc__file_failed(path);
 }
 
 /* Makes a whole ring and gives it its name; -EEXIST if that is taken. */

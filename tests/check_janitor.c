@@ -140,6 +140,34 @@ START_TEST(each_kind_of_object_is_listed_with_its_holder)
 }
 END_TEST
 
+START_TEST(a_socket_that_a_killed_one_left_is_an_orphan)
+{
+	struct program in, list, gc;
+	const char *path = in_dir(held[_i].await), *line;
+	char command[160];
+
+	snprintf(command, sizeof command, "exec $ipc recv %s",
+	    held[_i].receive);
+	program_start(&in, NULL, command);
+	await_file(path);
+	kill(in.pid, SIGKILL);
+	program_end(&in);
+	program_free(&in);
+	program_run(&list, 0, NULL, "$ipc list -lo");
+	line = line_of(&list, "unix", path);
+	assert_says(line, " orphan ");
+	assert_says(line, " yes ");
+	program_free(&list);
+	program_run(&gc, 0, NULL, "$ipc gc");
+	assert_says(gc.text, path);
+	program_free(&gc);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	program_run(&list, 0, NULL, "$ipc list");
+	assert_silent_about(list.text, path);
+	program_free(&list);
+}
+END_TEST
+
 /* A program that knows nothing of the library. */
 struct foreign {
 	int	 msg, shm, sem;
@@ -390,6 +418,8 @@ janitor_suite(void)
 
 	tcase_add_loop_test(tc, each_kind_of_object_is_listed_with_its_holder,
 	    0, HELD);
+	tcase_add_loop_test(tc, a_socket_that_a_killed_one_left_is_an_orphan,
+	    0, 3);
 	tcase_add_test(tc, objects_of_other_programs_are_listed);
 	tcase_add_test(tc, strange_names_are_shown_and_harmless);
 	tcase_add_loop_test(tc, tables_come_as_json, 0, JSON_COMMANDS);

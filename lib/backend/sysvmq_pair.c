@@ -9,6 +9,7 @@
 
 #include "frame.h"
 #include "queue.h"
+#include "sysname.h"
 #include "sysvmq.h"
 
 #define PIECES		4	/* of a private queue */
@@ -134,15 +135,6 @@ ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
  * Halves for elsewhere, and from there
  */
 
-/* Ids mean something in one IPC namespace only.  0: not known. */
-static uint32_t
-namespace(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/ipc", &st) == 0 ? (uint32_t)st.st_ino : 0;
-}
-
 int
 ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
 {
@@ -161,7 +153,7 @@ ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
 	ipc__put32(p + 8, (uint32_t)ds.msg_perm.cuid);
 	ipc__put32(p + 12, (uint32_t)ds.msg_perm.mode & 0777);
 	ipc__put32(p + 16, (uint32_t)h->record);
-	ipc__put32(p + 20, namespace());
+	ipc__put32(p + 20, ipc__sysv_namespace());
 	t->size += TICKET_SIZE;
 	t->fds[t->fd_count++] = q->hold;
 	t->fds[t->fd_count++] = q->bell->mem;
@@ -204,15 +196,13 @@ static int
 check_offer(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
 {
 	uint32_t record = ipc__get32(p + 16), theirs = ipc__get32(p + 20);
-	uint32_t ours = namespace();
+	int rc;
 
 	if (record < LEAST_RECORD || record > MOST_RECORD)
 		return ipc__fail(EBADMSG, "what was handed over is a queue of "
 		    "records of %u bytes", record);
-	if (theirs != 0 && ours != 0 && theirs != ours)
-		return ipc__fail(EOPNOTSUPP, "the other side is in another "
-		    "IPC namespace, and so are its queues");
-	return check_queue(p, dir, id, ds);
+	rc = ipc__sysv_reaches(theirs);
+	return rc < 0 ? rc : check_queue(p, dir, id, ds);
 }
 
 int

@@ -29,12 +29,14 @@
 #include <unistd.h>
 
 #include "core.h"
+#include "frame.h"
 #include "name.h"
 #include "sysname.h"
 #include "sysvshm.h"
 
 #define TRIES	100
 #define SECRET	56u
+#define TICKET_SIZE	(sizeof(uint64_t) + 4)	/* before what a ring has */
 
 /*
  * What dead processes left: swept by the next one that makes a segment, at
@@ -301,14 +303,16 @@ ipc__sysvshm_give(struct ipc__half *h, struct ipc__ticket *t)
 	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
 	int rc;
 
-	if (t->size + sizeof(uint64_t) > IPC__TICKET_BYTES)
+	if (t->size + TICKET_SIZE > IPC__TICKET_BYTES)
 		return ipc__fail(EINVAL, "ticket: full");
 	map->passed = true;
 	memcpy(t->bytes + t->size, sysvshm_secret(map), sizeof(uint64_t));
-	t->size += sizeof(uint64_t);
+	ipc__put32(t->bytes + t->size + sizeof(uint64_t),
+	    ipc__sysv_namespace());
+	t->size += TICKET_SIZE;
 	rc = ipc__shm_give(h, t);
 	if (rc < 0)
-		t->size -= sizeof(uint64_t);
+		t->size -= TICKET_SIZE;
 	return rc;
 }
 
@@ -331,10 +335,13 @@ ipc__sysvshm_take(struct ipc__half *h, struct ipc__ticket *t)
 	uint64_t secret, is;
 	int rc;
 
-	if (t->size - t->next < sizeof secret)
+	if (t->size - t->next < TICKET_SIZE)
 		return ipc__fail(EBADMSG, "ticket: no segment in it");
 	memcpy(&secret, t->bytes + t->next, sizeof secret);
-	t->next += sizeof secret;
+	rc = ipc__sysv_reaches(ipc__get32(t->bytes + t->next + sizeof secret));
+	if (rc < 0)
+		return rc;
+	t->next += TICKET_SIZE;
 	rc = ipc__shm_take(h, t, NULL);
 	if (rc == -EIDRM)
 		return ipc__fail(ECONNRESET, "the other side has died, and "
