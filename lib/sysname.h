@@ -96,4 +96,8 @@ int ipc__sysname_sweep(const struct ipc__sysname_sweeper *);
 int ipc__sysname_open(bool make, char *path, size_t size);
 void ipc__sysname_close(int dir, const char *path);
 
+/* shmget(2) of so many bytes failed with errno: names the limit that was met.
+ * In syslimit.c. */
+int ipc__segment_failed(uint64_t size);
+
 #endif
