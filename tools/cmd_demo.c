@@ -4,6 +4,7 @@
  * mechanism, in every way to get a channel, and what came of it is printed as
  * a table.
  */
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -396,10 +397,22 @@ demonstrate(const struct file *f, const char *name, bool json)
 	return remove_directory(directory) | status;
 }
 
+/* The command may have been replaced since it was started, or /proc not be
+ * there. */
+static void
+own_name(char *self, size_t size)
+{
+	static const char link[] = "/proc/self/exe";
+
+	if (realpath(link, self) == NULL)
+		strlcpy(self, access(link, R_OK) == 0 ? link :
+		    (const char *)getauxval(AT_EXECFN), size);
+}
+
 static int
 run(const struct command *cmd, int argc, char *argv[])
 {
-	char self[PATH_MAX] = "/proc/self/exe";
+	char self[PATH_MAX];
 	const char *name = self;
 	struct file f;
 	bool json = false;
@@ -417,8 +430,8 @@ run(const struct command *cmd, int argc, char *argv[])
 		return usage(cmd);
 	if (argc - optind == 1)
 		name = argv[optind];
-	else if (realpath("/proc/self/exe", self) == NULL)
-		warn("/proc/self/exe");
+	else
+		own_name(self, sizeof self);
 	if (load(&f, name) < 0)
 		return EXIT_FAILED;
 	status = demonstrate(&f, name, json);
