@@ -65,7 +65,9 @@ static const struct {
 	{ 1, "$ipc mechanisms pigeon", "pigeon" },
 	{ 1, "$ipc spawn pipe: -- $dir/missing", "missing" },
 	{ 1, "$ipc spawn pipe: -- sh -c 'exit 7'", "7" },
-	{ 1, "$ipc demo $dir/missing", "missing" }
+	{ 1, "$ipc demo $dir/missing", "missing" },
+	{ 1, "$ipc demo /dev/zero", "/dev/zero: Illegal seek" },
+	{ 1, "mkfifo $dir/f; $ipc demo $dir/f", "/f: Illegal seek" }
 };
 #define WRONGS	((int)(sizeof wrong / sizeof wrong[0]))
 

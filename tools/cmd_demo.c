@@ -328,9 +328,14 @@ load(struct file *f, const char *name)
 	ssize_t n = -1;
 	int fd;
 
-	fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && fstat(fd, &st) == 0)
-		data = malloc((size_t)st.st_size + 1);
+	/* Of what has no size nothing would go, and be found right. */
+	fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		if (S_ISREG(st.st_mode))
+			data = malloc((size_t)st.st_size + 1);
+		else
+			errno = S_ISDIR(st.st_mode) ? EISDIR : ESPIPE;
+	}
 	if (data)
 		n = read_all(fd, data, (size_t)st.st_size);
 	if (n < 0)
@@ -352,7 +357,8 @@ make_directory(char *path, size_t size)
 {
 	const char *where = getenv("TMPDIR");
 
-	snprintf(path, size, "%s/ipc-demo.XXXXXX", where ? where : "/tmp");
+	snprintf(path, size, "%s/ipc-demo.XXXXXX", where && *where ? where :
+	    "/tmp");
 	if (mkdtemp(path))
 		return 0;
 	warn("%s", path);
