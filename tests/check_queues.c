@@ -134,6 +134,7 @@ accept_meets_queues_max(void)
 {
 	struct ipc_channel *ch;
 	struct ipc_listener *l;
+	int status;
 	pid_t pid;
 
 	expect(0, ipc_listen(&l, name_of("posixmq", ""), 0));
@@ -148,6 +149,17 @@ accept_meets_queues_max(void)
 	says("fs.mqueue.queues_max (0)");
 	expect(-EAGAIN, ipc_accept(&ch, l, 0));
 	peer_done(pid);
+	/* What a client asks for itself does not trouble the listener. */
+	expect_sys(pid = fork());
+	if (pid == 0) {
+		strlcat(text, "?capacity=64K", sizeof text);
+		expect(-ECONNREFUSED, ipc_connect(&ch, text, 0, SOON));
+		_exit(0);
+	}
+	do
+		expect(-ETIMEDOUT, ipc_accept(&ch, l, 10));
+	while (waitpid(pid, &status, WNOHANG) == 0);
+	expect(0, status);
 	expect(0, ipc_listener_close(l));
 }
 
