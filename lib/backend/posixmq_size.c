@@ -116,7 +116,11 @@ ipc__posixmq_size_object(const struct ipc__address *a, struct mq_attr *attr)
 	const struct ipc__options *o = &a->opt;
 	uint64_t count = ipc__queue_limit(PROC_MSG_DEFAULT, 10);
 	uint64_t record = ipc__queue_limit(PROC_MSGSIZE_DEFAULT, 8192);
+	uint64_t largest = ipc__queue_limit(PROC_MSGSIZE_MAX, 8192);
 
+	/* As the kernel has it where nobody says a size. */
+	if (record > largest)
+		record = largest;
 	if (ipc__option_given(a, IPC__KEY_MAX_MESSAGE))
 		record = o->max_message;
 	else if (o->capacity != 0 && record > o->capacity)

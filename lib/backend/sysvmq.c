@@ -405,7 +405,7 @@ const struct ipc_backend ipc__backend_sysvmq = {
 	},
 	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT,
 	.size = sizeof(struct ipc__sysvmq),
-	.limit = "kernel.msgmax",
+	.limit = "kernel.msgmax, kernel.msgmnb",
 	.keys = {
 		[IPC_WAY_PAIR] = IPC__QUEUE_KEYS_PAIR,
 		[IPC_WAY_OPEN] = IPC__QUEUE_KEYS_OPEN,
