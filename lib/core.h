@@ -47,6 +47,10 @@ struct ipc__ready {
 	_Atomic bool	woken;		/* ipc_wake was ever used */
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
 	unsigned	crowded;	/* waits to come that do not yield */
+	unsigned	resting;	/* waits to come that do not spin: looks are
+					   calls, and were in vain */
+	unsigned	cold;		/* so many times in a row */
+	bool		spun;		/* the last wait did, not in vain */
 	int		beside;		/* what else ends a wait, -1: nothing */
 	struct pollfd	sources[IPC__SOURCES];	/* what the epoll set holds */
 	unsigned	count;
@@ -66,6 +70,8 @@ struct ipc__in {
 	bool		exact;		/* never read ahead of need */
 	bool		large;		/* the last message was */
 	bool		busy;		/* stopped early: look again at once */
+	bool		several;	/* the last read brought more than one
+					   message */
 	unsigned	vain;		/* first looks in a row that found
 					   nothing */
 	bool		outlives;	/* an opened object: its end is not
@@ -328,6 +334,8 @@ int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
 struct ipc__spin {
 	int64_t		until, yields;
 	unsigned	count;
+	bool		calls;		/* a look is a system call */
+	bool		lazy;		/* and need not come soon */
 	struct ipc__ready *ready;
 };
 void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);

@@ -193,6 +193,9 @@ fill_ahead(struct ipc_channel *ch)
 		return n == 0 ? ipc__ended(ch) : (int)n;
 	in->fill += (size_t)n;
 	bye_ahead(in);
+	in->several = !in->frame.known && in->fill > 2 * IPC__HEADER &&
+	    in->fill - IPC__HEADER >
+	    (ipc__get32(in->ahead) & IPC__FRAME_LENGTH);
 	return glance ? ahead_of_large(ch) : 0;
 }
 

@@ -75,7 +75,8 @@ wait_first(struct ipc_channel *ch, int timeout)
 	return in->vain >= VAIN_LOOKS && timeout != 0 &&
 	    ++in->vain % LOOK_AGAIN != 0 && !in->whole && !in->busy &&
 	    !in->end && !in->untold && in->fill == in->pos &&
-	    !(in->half->be->traits & IPC__SPINS) && in->half->be->arm == NULL;
+	    !(in->half->be->traits & IPC__SPINS) &&
+	    (in->half->be->arm == NULL || in->ready.spun);
 }
 
 static int
