@@ -225,7 +225,10 @@ ipc__msg_make(struct ipc__msg_made *m, const char *name)
 		if (dir < 0)
 			return dir;
 		rc = try_make(dir, &n, m);
-		ipc__sysname_close(dir, path);
+		if (rc == 0)
+			close(dir);	/* which is not empty now */
+		else
+			ipc__sysname_close(dir, path);
 	}
 	if (rc == -EEXIST || rc == -ENOENT)
 		return ipc__fail(-rc, "%s: no queue could be noted", path);
