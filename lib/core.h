@@ -70,8 +70,6 @@ struct ipc__in {
 	bool		exact;		/* never read ahead of need */
 	bool		large;		/* the last message was */
 	bool		busy;		/* stopped early: look again at once */
-	bool		several;	/* the last read brought more than one
-					   message */
 	unsigned	vain;		/* first looks in a row that found
 					   nothing */
 	bool		outlives;	/* an opened object: its end is not
@@ -81,6 +79,12 @@ struct ipc__in {
 	unsigned char	*ahead;
 	size_t		 pos, fill, ahead_size;
 	struct ipc__frame frame;	/* the one under way */
+	int64_t		 read_at;	/* when that was */
+	uint64_t	 sent_then;	/* messages */
+	int		 dense;		/* such reads that brought little, one
+					   soon after the other; below 0: to
+					   come before they are counted */
+	bool		gathered;	/* the next one was waited with */
 
 	/* The message that is being put together, at base: in the caller's
 	 * buffer (lent), or in our own. */
@@ -335,11 +339,12 @@ struct ipc__spin {
 	int64_t		until, yields;
 	unsigned	count;
 	bool		calls;		/* a look is a system call */
-	bool		lazy;		/* and need not come soon */
 	struct ipc__ready *ready;
 };
 void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
+/* Lets a few microseconds pass. */
+void ipc__spin_until(int64_t until);
 /* Was ipc_wake called?  Takes the mark and returns -ECANCELED. */
 int ipc__cancelled(struct ipc_channel *ch, int dir);
 /* Makes the bell of a side, so that it can be kicked. */

@@ -21,8 +21,6 @@
 #define CALL_TIME	30000
 #define CALL_ALONE	10000
 #define COLD_MOST	4	/* then one wait of 17 spins */
-/* Who found several messages at once need not hurry for the next one (ns). */
-#define LAZY_TIME	1000
 /* A yield that took so long (ns) says that others want this CPU; so many waits
  * go without yielding then. */
 #define CROWDED_TIME	100000
@@ -87,7 +85,6 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 		return;
 	now = ipc__now();
 	s->count = 0;
-	s->lazy = dir == IPC_RECV && ch->in.several;
 	s->yields = !many_cpus() ? now : now + (s->calls ? CALL_ALONE :
 	    SPIN_TIME);
 	s->until = now + (s->calls ? CALL_TIME : YIELD_TIME);
@@ -124,20 +121,15 @@ yield(struct ipc__spin *s, int64_t now)
 	return false;
 }
 
-/* The last look was a system call, the next one is one, and on a CPU of our own
- * the first one comes at once. */
 static bool
 one_more_call(struct ipc__spin *s)
 {
-	int64_t now = ipc__now(), next;
+	int64_t now = ipc__now();
 
-	if (now > s->until || (now >= s->yields && !yield(s, now))) {
-		in_vain(s->ready, now);
-		return false;
-	}
-	for (next = now + LAZY_TIME; s->lazy && now < next; now = ipc__now())
-		relax();
-	return true;
+	if (now <= s->until && (now < s->yields || yield(s, now)))
+		return true;
+	in_vain(s->ready, now);
+	return false;
 }
 
 bool
@@ -156,4 +148,11 @@ ipc__spin_more(struct ipc__spin *s)
 	if ((now = ipc__now()) > s->until)
 		return false;
 	return now <= s->yields || yield(s, now);
+}
+
+void
+ipc__spin_until(int64_t until)
+{
+	while (ipc__now() < until)
+		relax();
 }

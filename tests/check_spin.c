@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* WRAP: clock_gettime sched_yield sched_getaffinity ppoll recvmsg */
+/* WRAP: clock_gettime sched_yield sched_getaffinity ppoll recvmsg read */
 /*
  * How long a receiver looks before it sleeps, where a look is a system call:
  * only as long as that finds something.  The clock is the test's own, and so is
@@ -28,11 +28,14 @@ int __wrap_ppoll(struct pollfd *, nfds_t, const struct timespec *,
     const sigset_t *);
 ssize_t __real_recvmsg(int, struct msghdr *, int);
 ssize_t __wrap_recvmsg(int, struct msghdr *, int);
+ssize_t __real_read(int, void *, size_t);
+ssize_t __wrap_read(int, void *, size_t);
 
 static struct ipc_channel *ch[2];
 static bool ours;		/* the clock is this test's */
 static int64_t now, yield_ns = YIELD_NS;
 static int64_t answer_at;	/* then the other side sends; 0: never */
+static int64_t again;		/* and then so often (ns); 0: once */
 static int cpus = 2;
 static unsigned looks, yields, sleeps;
 
@@ -68,10 +71,10 @@ __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
 static void
 answer(void)
 {
-	if (answer_at == 0 || now < answer_at)
-		return;
-	answer_at = 0;
-	expect(0, ipc_send(ch[0], "?", 1, 0));
+	while (answer_at != 0 && now >= answer_at) {
+		answer_at = again ? answer_at + again : 0;
+		expect(0, ipc_send(ch[0], "?", 1, 0));
+	}
 }
 
 int
@@ -90,23 +93,48 @@ __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *limit,
 	return __real_ppoll(fds, count, &(struct timespec){ 0 }, mask);
 }
 
+static void
+look(void)
+{
+	if (!ours)
+		return;
+	looks++;
+	now += LOOK_NS;
+	answer();
+}
+
 ssize_t
 __wrap_recvmsg(int fd, struct msghdr *m, int flags)
 {
-	if (ours) {
-		looks++;
-		now += LOOK_NS;
-		answer();
-	}
+	look();
 	return __real_recvmsg(fd, m, flags);
+}
+
+ssize_t
+__wrap_read(int fd, void *buffer, size_t size)
+{
+	look();
+	return __real_read(fd, buffer, size);
+}
+
+static void
+make(const char *address)
+{
+	expect(0, ipc_pair(ch, address, 0));
+	ours = true;
+	now = 1000 * MS;
 }
 
 static void
 setup(void)
 {
-	expect(0, ipc_pair(ch, "unix:", 0));
-	ours = true;
-	now = 1000 * MS;
+	make("unix:");
+}
+
+static void
+setup_pipe(void)
+{
+	make("pipe:");
 }
 
 static void
@@ -211,12 +239,95 @@ START_TEST(it_does_not_yield_to_those_who_keep_the_cpu)
 }
 END_TEST
 
+/* The receiver of a stream over a pipe lets some messages come together. */
 static void
-block(void)
+stream(int count, int64_t every)
 {
-	expect(0, ipc_pair(ch, "unix:?wait=block", 0));
-	ours = true;
-	now = 1000 * MS;
+	char c;
+
+	again = every;
+	answer_at = now + every;
+	while (count-- > 0)
+		expect(1, ipc_recv(ch[1], &c, 1, 1000));
+	again = answer_at = 0;
+	while (ipc_recv(ch[1], &c, 1, 0) == 1)
+		;
+}
+
+START_TEST(a_dense_stream_is_read_some_at_a_time)
+{
+	stream(100, 1000);
+	forget_counts();
+	stream(1000, 1000);
+	expect_true(sleeps == 0);
+	expect_true(looks < 200);
+}
+END_TEST
+
+START_TEST(a_stream_with_pauses_is_read_as_it_comes)
+{
+	char c;
+
+	again = 12000;
+	answer_at = now + again;
+	for (int i = 0; i < 100; i++) {
+		expect(1, ipc_recv(ch[1], &c, 1, 1000));
+		/* It was sent a look before, and no more. */
+		expect_true(now - (answer_at - again) < 2 * LOOK_NS);
+	}
+	again = answer_at = 0;
+}
+END_TEST
+
+/* Two messages to each answer: the second is met at once as well. */
+START_TEST(who_answers_is_not_kept_waiting)
+{
+	char c;
+
+	for (int i = 0; i < 300; i++) {
+		for (int k = 0; k < 2; k++) {
+			int64_t sent = now + 1000;
+
+			answer_at = sent;
+			expect(1, ipc_recv(ch[1], &c, 1, 1000));
+			expect_true(now < sent + 2 * LOOK_NS);
+		}
+		expect(0, ipc_send(ch[1], &c, 1, 0));
+		expect(1, ipc_recv(ch[0], &c, 1, 0));
+	}
+}
+END_TEST
+
+/* Nor is who answers by another way. */
+START_TEST(who_gathers_nothing_does_not_wait_for_it)
+{
+	int64_t began = now;
+
+	wait_for(1000, 1000);
+	expect_true(now - began < 1000 * (1000 + 2 * LOOK_NS));
+	expect_true(sleeps == 0);
+}
+END_TEST
+
+START_TEST(who_does_not_wait_is_not_kept_waiting)
+{
+	int64_t began;
+	char c;
+
+	stream(100, 1000);
+	for (int i = 0; i < 100; i++) {
+		expect(0, ipc_send(ch[0], "?", 1, 0));
+		began = now;
+		expect(1, ipc_recv(ch[1], &c, 1, 0));
+		expect_true(now - began < 2 * LOOK_NS);
+	}
+}
+END_TEST
+
+static void
+setup_block(void)
+{
+	make("unix:?wait=block");
 }
 
 START_TEST(who_is_to_block_does_not_look)
@@ -243,8 +354,15 @@ main(void)
 	tcase_add_test(tc, one_long_pause_is_no_reason_to_sleep);
 	tcase_add_test(tc, on_one_cpu_it_yields_first);
 	tcase_add_test(tc, it_does_not_yield_to_those_who_keep_the_cpu);
+	tc = tcase_open("streams", 20);
+	tcase_add_checked_fixture(tc, setup_pipe, teardown);
+	tcase_add_test(tc, a_dense_stream_is_read_some_at_a_time);
+	tcase_add_test(tc, a_stream_with_pauses_is_read_as_it_comes);
+	tcase_add_test(tc, who_answers_is_not_kept_waiting);
+	tcase_add_test(tc, who_gathers_nothing_does_not_wait_for_it);
+	tcase_add_test(tc, who_does_not_wait_is_not_kept_waiting);
 	tc = tcase_open("block", 20);
-	tcase_add_checked_fixture(tc, block, teardown);
+	tcase_add_checked_fixture(tc, setup_block, teardown);
 	tcase_add_test(tc, who_is_to_block_does_not_look);
 	return suite_close();
 }
