@@ -50,7 +50,10 @@ struct ipc__ready {
 	unsigned	resting;	/* waits to come that do not spin: looks are
 					   calls, and were in vain */
 	unsigned	cold;		/* so many times in a row */
-	bool		spun;		/* the last wait did, not in vain */
+	bool		looked;		/* the last wait did, not in vain */
+	int64_t		slept;		/* in the last wait, ns; 0: not */
+	unsigned	skip, patience;	/* sleeps until a longer spin is tried,
+					   and how many there were */
 	int		beside;		/* what else ends a wait, -1: nothing */
 	struct pollfd	sources[IPC__SOURCES];	/* what the epoll set holds */
 	unsigned	count;
@@ -72,6 +75,7 @@ struct ipc__in {
 	bool		busy;		/* stopped early: look again at once */
 	unsigned	vain;		/* first looks in a row that found
 					   nothing */
+	bool		spun;		/* before it went the long way */
 	bool		outlives;	/* an opened object: its end is not
 					   final */
 
@@ -250,6 +254,7 @@ void ipc__be_publish(struct ipc__half *h, int dir);
 int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
 int ipc__be_arm(struct ipc__half *h, int dir);
 int64_t ipc__be_calm(const struct ipc__half *h);
+int ipc__be_beside(struct ipc__half *h);
 void ipc__be_disarm(struct ipc__half *h, int dir);
 bool ipc__be_over(struct ipc__half *h);
 int ipc__be_block(struct ipc__half *h, int dir);
@@ -345,6 +350,26 @@ void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
 /* Lets a few microseconds pass. */
 void ipc__spin_until(int64_t until);
+
+/* Is looking again and again wanted? */
+static inline bool
+ipc__spins(const struct ipc_channel *ch, const struct ipc__half *h)
+{
+	return ch->address.opt.wait != IPC__WAIT_BLOCK &&
+	    (h->be->traits & IPC__SPINS ||
+	    ch->address.opt.wait == IPC__WAIT_SPIN);
+}
+
+/* A moment, without a system call. */
+static inline void
+ipc__relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile ("yield");
+#endif
+}
 /* Was ipc_wake called?  Takes the mark and returns -ECANCELED. */
 int ipc__cancelled(struct ipc_channel *ch, int dir);
 /* Makes the bell of a side, so that it can be kicked. */

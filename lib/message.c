@@ -155,7 +155,9 @@ send_each(struct ipc_channel *ch, const struct iovec *messages, int count,
 	    (rc = ipc__cancelled(ch, IPC_SEND)) < 0)
 		return rc;
 	while (sent < count) {
-		if ((n = ipc__batch(ch, messages + sent, count - sent)) < 0)
+		if ((n = ipc__quick_send_many(ch, messages + sent,
+		    count - sent)) == 0 &&
+		    (n = ipc__batch(ch, messages + sent, count - sent)) < 0)
 			return sent > 0 ? sent : n;
 		if ((sent += n) == count)
 			break;
@@ -258,7 +260,8 @@ ipc_recv(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 	ssize_t n;
 
 	if (ipc__likely(ch != NULL && (buffer != NULL || size == 0)) &&
-	    (n = ipc__quick_recv(ch, buffer, size)) >= 0)
+	    ((n = ipc__quick_recv(ch, buffer, size)) >= 0 || (timeout != 0 &&
+	    (n = ipc__quick_await(ch, buffer, size)) >= 0)))
 		return n;
 	return recv_long_way(ch, buffer, size, timeout);
 }
@@ -372,6 +375,8 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 			return ipc__fail(EINVAL, "ipc_recvmany: buffer %d is "
 			    "NULL", got);
 	/* Small ones that are there, the short way. */
+	if (ch != NULL && (got = ipc__quick_recv_many(ch, messages, count)) > 0)
+		return got;
 	for (got = 0; ch != NULL && got < count; got++) {
 		n = ipc__quick_recv(ch, messages[got].iov_base,
 		    messages[got].iov_len);

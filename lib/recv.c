@@ -76,7 +76,7 @@ wait_first(struct ipc_channel *ch, int timeout)
 	    ++in->vain % LOOK_AGAIN != 0 && !in->whole && !in->busy &&
 	    !in->end && !in->untold && in->fill == in->pos &&
 	    !(in->half->be->traits & IPC__SPINS) &&
-	    (in->half->be->arm == NULL || in->ready.spun);
+	    (in->half->be->arm == NULL || in->ready.looked);
 }
 
 /*
