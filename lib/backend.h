@@ -47,6 +47,8 @@ enum ipc__trait {
 	IPC__SPINS	= 1 << 8, /* looking costs no system call */
 	IPC__CONFIRM	= 1 << 10, /* a ticket names what goes with its last
 				      holder: whoever takes it confirms that */
+	IPC__GATHERS	= 1 << 11, /* a reader that takes a few bytes at a time
+				      slows the writer down */
 	IPC__INPROC	= 1 << 9  /* lives in one process: no fork, no spawn */
 };
 

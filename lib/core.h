@@ -47,6 +47,10 @@ struct ipc__ready {
 	_Atomic bool	woken;		/* ipc_wake was ever used */
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
 	unsigned	crowded;	/* waits to come that do not yield */
+	unsigned	resting;	/* waits to come that do not spin: looks are
+					   calls, and were in vain */
+	unsigned	cold;		/* so many times in a row */
+	bool		looked;		/* the last wait did, not in vain */
 	int64_t		slept;		/* in the last wait, ns; 0: not */
 	unsigned	skip, patience;	/* sleeps until a longer spin is tried,
 					   and how many there were */
@@ -79,6 +83,12 @@ struct ipc__in {
 	unsigned char	*ahead;
 	size_t		 pos, fill, ahead_size;
 	struct ipc__frame frame;	/* the one under way */
+	int64_t		 read_at;	/* when that was */
+	uint64_t	 sent_then;	/* messages */
+	int		 dense;		/* such reads that brought little, one
+					   soon after the other; below 0: to
+					   come before they are counted */
+	bool		gathered;	/* the next one was waited with */
 
 	/* The message that is being put together, at base: in the caller's
 	 * buffer (lent), or in our own. */
@@ -333,10 +343,13 @@ int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
 struct ipc__spin {
 	int64_t		until, yields;
 	unsigned	count;
+	bool		calls;		/* a look is a system call */
 	struct ipc__ready *ready;
 };
 void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
+/* Lets a few microseconds pass. */
+void ipc__spin_until(int64_t until);
 
 /* Is looking again and again wanted? */
 static inline bool

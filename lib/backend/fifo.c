@@ -551,7 +551,7 @@ const struct ipc_backend ipc__backend_fifo = {
 		.direction = IPC_SEND,
 		.boundary = IPC_STREAM
 	},
-	.traits = IPC__BYTES | IPC__LIFE | IPC__PATHS,
+	.traits = IPC__BYTES | IPC__GATHERS | IPC__LIFE | IPC__PATHS,
 	.size = sizeof(struct fifo),
 	.limit = "PIPE_BUF, less 4 of a frame",
 	.keys = {
