@@ -11,6 +11,7 @@
  * 1990, on spinning for as long as blocking takes).
  */
 #include <sched.h>
+#include <unistd.h>
 
 #include "core.h"
 
@@ -57,20 +58,19 @@ spin_longer(struct ipc__ready *r)
 	return 2 * slept;
 }
 
-/* May another processor bring what we wait for while we have this one? */
+/* May another processor bring what we wait for while we have this one?  Those
+ * that we may use do not tell: the other side may have to use another one. */
 static bool
 elsewhere(struct ipc__half *h)
 {
-	static _Atomic int cpus;
-	int n = atomic_load_explicit(&cpus, memory_order_relaxed);
-	cpu_set_t set;
+	static _Atomic long cpus;
+	long n = atomic_load_explicit(&cpus, memory_order_relaxed);
 	int beside = ipc__be_beside(h);
 
 	if (beside != -1)
 		return !beside;
 	if (n == 0) {
-		n = sched_getaffinity(0, sizeof set, &set) == 0 ?
-		    CPU_COUNT(&set) : 1;
+		n = sysconf(_SC_NPROCESSORS_ONLN);
 		atomic_store_explicit(&cpus, n, memory_order_relaxed);
 	}
 	return n > 1;
