@@ -19,21 +19,6 @@
 #define TRIES	100
 
 static int
-fail(const char *call, uint64_t size)
-{
-	switch (errno) {
-	case EINVAL:
-		return ipc__fail(EINVAL, "%s: %ju bytes exceed a limit of this "
-		    "machine (kernel.shmmax)", call, (uintmax_t)size);
-	case ENOSPC:
-		return ipc__fail(ENOSPC, "%s: no segment is left "
-		    "(kernel.shmmni, kernel.shmall)", call);
-	default:
-		return ipc__fail_sys(call);
-	}
-}
-
-static int
 get_segment(key_t key, const struct ipc__address *a)
 {
 	int id = -1, flags = IPC_CREAT | IPC_EXCL | (int)(a->opt.mode & 0777);
@@ -85,7 +70,8 @@ make_keyed(key_t key, const void *arg)
 	remove_left(key);
 	id = get_segment(key, a);
 	if (id == -1)
-		return errno == EEXIST ? -EEXIST : fail("shmget", a->opt.size);
+		return errno == EEXIST ? -EEXIST :
+		    ipc__segment_failed(a->opt.size);
 	rc = own(id, a);
 	if (rc == 0)
 		rc = ipc__sysname_note(IPC__SYSV_SHM, a->name, id);
@@ -100,7 +86,8 @@ make_key(const struct ipc__address *a, key_t key)
 	int id = get_segment(key, a), rc;
 
 	if (id == -1)
-		return errno == EEXIST ? -EEXIST : fail("shmget", a->opt.size);
+		return errno == EEXIST ? -EEXIST :
+		    ipc__segment_failed(a->opt.size);
 	rc = own(id, a);
 	if (rc < 0)
 		shmctl(id, IPC_RMID, NULL);

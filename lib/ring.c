@@ -95,6 +95,7 @@
  */
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "error.h"
@@ -427,6 +428,20 @@ ipc__ring_rise(struct ipc__ring *r)
 	r->nap = (r->nap | 1) + 1;
 	atomic_store_explicit(&r->own->sleep, htole32(r->nap),
 	    memory_order_relaxed);
+}
+
+bool
+ipc__ring_beside(struct ipc__ring *r)
+{
+	uint32_t here = htole32((uint32_t)sched_getcpu() + 1);
+
+	/* Relaxed, both: a hint.  The other side looks at this line after each
+	 * record, so it is not stored for nothing. */
+	if (atomic_load_explicit(&r->own->cpu, memory_order_relaxed) != here)
+		atomic_store_explicit(&r->own->cpu, here,
+		    memory_order_relaxed);
+	return atomic_load_explicit(&r->other->cpu, memory_order_relaxed) ==
+	    here;
 }
 
 /* Release: what was said of it elsewhere is seen by who sees the mark. */

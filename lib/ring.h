@@ -24,7 +24,7 @@
 #define IPC__RING_LINE		64u	/* bytes, and the unit of everything */
 #define IPC__RING_CELLS		7u	/* of 8 bytes, behind a line's word */
 #define IPC__RING_INLINE	56u	/* longest message inside its line */
-#define IPC__RING_VERSION	2u
+#define IPC__RING_VERSION	3u
 #define IPC__RING_GRAIN		65536u	/* the largest page there is */
 #define IPC__RING_CAPACITY	(4u << 20)
 #define IPC__RING_CAPACITY_MIN	4096u
@@ -42,10 +42,10 @@ struct ipc__ring_side {
 	_Atomic uint32_t reg;		/* is registered: omits its fence */
 	_Atomic uint32_t life;		/* opened: who is, and how it went */
 	alignas(8) _Atomic uint64_t want;/* sender: the position to ring at */
-	alignas(8) _Atomic uint64_t claim;/* sender: may write up to here */
 	_Atomic uint32_t grown;		/* sender: how often */
 	_Atomic uint32_t gate;		/* receiver: odd, is shrinking it */
-	unsigned char	 pad[24];
+	_Atomic uint32_t cpu;		/* where it was last seen, plus 1 */
+	unsigned char	 pad[28];
 };
 
 /* The start of the memory.  All fields little-endian. */
@@ -68,7 +68,10 @@ struct ipc__ring_head {
 	alignas(8) _Atomic uint64_t jump;/* line 4: where a jump leads to */
 	_Atomic uint32_t lines_used;	/* as far as the sender has grown */
 	_Atomic uint32_t payload_used;
-	unsigned char	 pad2[48];
+	/* The sender may write up to here.  Not in its side: it is stored for
+	 * each record, and the receiver looks there after each. */
+	alignas(8) _Atomic uint64_t claim;
+	unsigned char	 pad2[40];
 	unsigned char	 pad3[192];	/* to 512 */
 	unsigned char	 tiny[2048];	/* payload of a ring that is young */
 };
@@ -113,6 +116,8 @@ struct ipc__ring {
 	uint64_t	 word;
 	uint64_t	 u;
 	uint64_t	 v;		/* payload: next to fill, or freed */
+	uint64_t	 free_v;	/* sender: to here it lies free in one
+					   piece; below v: not known */
 	unsigned	 cell;
 	uint32_t	 lines;		/* as in the header, checked */
 	unsigned	 shift;		/* lines is 1 << this */
@@ -126,6 +131,7 @@ struct ipc__ring {
 	/* The receiver's; between peek and release. */
 	unsigned	 cells;		/* 0: nothing was shown */
 	unsigned	 run;		/* since it last found nothing */
+	unsigned	 met;		/* of these before the last look */
 	uint64_t	 last_u;	/* the line before this one */
 	struct ipc__ring_head *head;
 	/* The sender's. */
@@ -296,6 +302,13 @@ void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
 /* What ipc__ring_peek() would show, if it is whole and fits, copied and
  * released; or -1. */
 ssize_t	ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room);
+/* Waits a moment before the next look, if that is better: see ringrecv.c. */
+void	ipc__ring_linger(const struct ipc__ring *r);
+/* What begins at our cell, when the word that we have does not say: 0, or a
+ * negative errno. */
+int	ipc__ring_find(struct ipc__ring *r, unsigned *code);
+/* Nothing is there: likewise. */
+void	ipc__ring_nothing(struct ipc__ring *r);
 /* To the line that follows by the word of this one; -EBADMSG. */
 int	ipc__ring_next(struct ipc__ring *r);
 
@@ -342,6 +355,9 @@ bool	ipc__ring_asleep(const struct ipc__ring *r);
  * process (membarrier(2)) before it looks again. */
 bool	ipc__ring_doze(struct ipc__ring *r);
 void	ipc__ring_rise(struct ipc__ring *r);
+/* Notes on which processor we are: is the other side there as well, as far as
+ * is known? */
+bool	ipc__ring_beside(struct ipc__ring *r);
 
 bool	ipc__ring_fenced(struct ipc__ring *r, uint32_t *token);
 bool	ipc__ring_due(struct ipc__ring *r);

@@ -237,6 +237,7 @@ begin(struct ipc_channel *ch, size_t total)
 		ipc__be_expect(out->half, total);
 	if (ipc__likely(out->look_in-- > 0 && !out->half->left))
 		return 0;
+	(void)ipc__be_beside(out->half);
 	out->half->left = false;
 	out->look_in = out->half->be->traits & IPC__SPINS ?
 	    IPC__LOOK_EVERY_SPIN : IPC__LOOK_EVERY;

@@ -270,6 +270,36 @@ ipc__shm_get(struct ipc__half *h, void *buffer, size_t room)
 	return n;
 }
 
+int
+ipc__shm_put_many(struct ipc__half *h, const struct iovec *messages,
+    int count, size_t most)
+{
+	struct ipc__shm *s = shm_state(h);
+	int n;
+
+	if (!s->direct)
+		return 0;
+	n = ring_put_many(&s->ring, messages, count, most);
+	if (n > 0)
+		shm_wake_receiver(s);
+	return n;
+}
+
+int
+ipc__shm_get_many(struct ipc__half *h, struct iovec *messages, int count,
+    size_t most)
+{
+	struct ipc__shm *s = shm_state(h);
+	int n;
+
+	if (s->slots)
+		return 0;
+	n = ring_get_many(&s->ring, messages, count, most);
+	if (n > 0)
+		shm_wake_sender(s);
+	return n;
+}
+
 ssize_t
 ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
 {
@@ -431,6 +461,15 @@ ipc__shm_calm(const struct ipc__half *h)
 	const struct ipc__shm *s = shm_state(h);
 
 	return shm_large(h) && s->unquiet < CALM_TRIES ? s->calm : -1;
+}
+
+/* Many that share a mark have no one place. */
+bool
+ipc__shm_beside(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	return !s->shared && ipc__ring_beside(&s->ring);
 }
 
 int

@@ -101,4 +101,8 @@ int ipc__sysv_reaches(uint32_t theirs);
 int ipc__sysname_open(bool make, char *path, size_t size);
 void ipc__sysname_close(int dir, const char *path);
 
+/* shmget(2) of so many bytes failed with errno: names the limit that was met.
+ * In syslimit.c. */
+int ipc__segment_failed(uint64_t size);
+
 #endif

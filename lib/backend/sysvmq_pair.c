@@ -66,24 +66,15 @@ become(struct ipc__half *h, const struct ipc__msg_made *m, int hold,
 	q->bell = ipc__bell_ref(bell);
 }
 
-static int
+static void
 start_both(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__msg_made *m, struct ipc__bell *bell, uint64_t record,
     uint64_t capacity)
 {
-	int rc;
-
-	rc = ipc__sysvmq_start(a, m->id, record, capacity);
-	if (rc < 0)
-		return rc;
-	rc = ipc__sysvmq_start(b, m->id, record, capacity);
-	if (rc < 0) {
-		ipc__sysvmq_close(a, false);
-		return rc;
-	}
+	ipc__sysvmq_start(a, m->id, record, capacity);
+	ipc__sysvmq_start(b, m->id, record, capacity);
 	become(a, m, m->hold[0], bell);
 	become(b, m, m->hold[1], bell);
-	return 0;
 }
 
 /* A pair's name would be gone again at once: it must be free, that is all. */
@@ -121,9 +112,9 @@ ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
 		return rc;
 	}
 	rc = shape(m.id, address, capacity);
-	if (rc == 0)
-		rc = start_both(a, b, &m, bell, record, capacity);
-	if (rc < 0) {
+	if (rc == 0) {
+		start_both(a, b, &m, bell, record, capacity);
+	} else {
 		ipc__msg_end(m.hold[0], m.key, m.id);
 		close(m.hold[1]);
 	}
@@ -217,10 +208,9 @@ ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
 	    t->fd_count - t->fd_next < TICKET_FDS)
 		return ipc__fail(EBADMSG, "a part of what was to be handed "
 		    "over is missing");
-	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0 ||
-	    (rc = ipc__sysvmq_start(h, id, ipc__get32(p + 16),
-	    ds.msg_qbytes)) < 0)
+	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0)
 		return rc;
+	ipc__sysvmq_start(h, id, ipc__get32(p + 16), ds.msg_qbytes);
 	rc = ipc__bell_join(&q->bell, fds[1], fds + 2);
 	if (rc < 0) {
 		ipc__sysvmq_close(h, false);

@@ -158,21 +158,6 @@ random_key(void)
 	return key;
 }
 
-static int
-sysvshm_fail(size_t size)
-{
-	switch (errno) {
-	case EINVAL:
-		return ipc__fail(EINVAL, "shmget: a segment of %zu bytes "
-		    "exceeds a limit of this machine (kernel.shmmax)", size);
-	case ENOSPC:
-		return ipc__fail(ENOSPC, "shmget: no segment is left "
-		    "(kernel.shmmni, kernel.shmall)");
-	default:
-		return ipc__fail_sys("shmget");
-	}
-}
-
 int
 ipc__sysvshm_make(struct ipc__shm_map *map, key_t key,
     const struct ipc__address *a)
@@ -181,7 +166,8 @@ ipc__sysvshm_make(struct ipc__shm_map *map, key_t key,
 	map->id = shmget(key, map->bytes, IPC_CREAT | IPC_EXCL |
 	    (int)(a->opt.mode & 0777));
 	if (map->id < 0)
-		return errno == EEXIST ? -EEXIST : sysvshm_fail(map->bytes);
+		return errno == EEXIST ? -EEXIST :
+		    ipc__segment_failed(map->bytes);
 	return ipc__shm_make_segment(map);
 }
 
