@@ -287,7 +287,7 @@ ipc__named_sweep(const struct ipc__place *notes, const char *name, char *text,
 {
 	const struct sweep s = { notes, name, dead, whole, told, user };
 	struct ipc__place place = { .dir = -1 };
-	struct ipc__file_id seen;
+	struct ipc__file_id seen = { .mode = 0 };
 	const char *base;
 	struct noted n;
 	int rc, swept = 0;
