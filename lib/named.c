@@ -131,21 +131,30 @@ ipc__named_note(int dir, const char *base, const struct ipc__file_id *id,
 	ipc__error_restore(&before);
 }
 
+static bool
+remove_note(const char *note)
+{
+	char path[IPC__PATH_MAX];
+	int rc, notes = ipc__runtime_open(NULL, false, path, sizeof path);
+
+	if (notes < 0)
+		return false;
+	rc = unlinkat(notes, note, 0);
+	close(notes);
+	return rc == 0 || errno == ENOENT;
+}
+
+/* A failure that passes leaves nothing. */
 void
 ipc__named_done(const char *note)
 {
-	char path[IPC__PATH_MAX];
 	struct ipc__error before;
-	int notes;
 
 	if (note[0] == '\0')
 		return;
 	ipc__error_keep(&before);
-	notes = ipc__runtime_open(NULL, false, path, sizeof path);
-	if (notes >= 0) {
-		unlinkat(notes, note, 0);
-		close(notes);
-	}
+	if (!remove_note(note))
+		(void)remove_note(note);
 	ipc__error_restore(&before);
 }
 
@@ -278,7 +287,7 @@ ipc__named_sweep(const struct ipc__place *notes, const char *name, char *text,
 {
 	const struct sweep s = { notes, name, dead, whole, told, user };
 	struct ipc__place place = { .dir = -1 };
-	struct ipc__file_id seen;
+	struct ipc__file_id seen = { .mode = 0 };
 	const char *base;
 	struct noted n;
 	int rc, swept = 0;
