@@ -47,8 +47,8 @@ struct ipc__ready {
 	_Atomic bool	woken;		/* ipc_wake was ever used */
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
 	unsigned	crowded;	/* waits to come that do not yield */
-	unsigned	resting;	/* waits to come that do not spin: looks are
-					   calls, and were in vain */
+	unsigned	resting;	/* waits to come that do not spin: looks
+					   are calls, and were in vain */
 	unsigned	cold;		/* so many times in a row */
 	bool		looked;		/* the last wait did, not in vain */
 	int64_t		slept;		/* in the last wait, ns; 0: not */

@@ -38,8 +38,8 @@ ipc__quick_plain_out(struct ipc_channel *ch)
 {
 	struct ipc__out *out = &ch->out;
 
-	if (out->quick == 0 || out->begun || out->end || out->shut || out->reserved ||
-	    out->debt.count > 0 || out->debt.zeros > 0 ||
+	if (out->quick == 0 || out->begun || out->end || out->shut ||
+	    out->reserved || out->debt.count > 0 || out->debt.zeros > 0 ||
 	    !connected(ch, &out->ready))
 		return false;
 	atomic_store_explicit(&out->plain, true, memory_order_relaxed);
