@@ -132,7 +132,12 @@ ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
 	ssize_t n = -1;
 	int i;
 
-	if (in->half == NULL || in->get == NULL || !ipc__spins(ch, in->half) ||
+	/* Where others receive beside us, nothing of ours may be touched. */
+	if (!ipc__at_rest(ch, &in->ready) ||
+	    (!atomic_load_explicit(&in->plain, memory_order_relaxed) &&
+	    !ipc__quick_plain_in(ch)))
+		return -1;
+	if (in->get == NULL || !ipc__spins(ch, in->half) ||
 	    ipc__be_beside(in->half) != 0)
 		return -1;
 	for (i = 0; i < LOOKS && n < 0; i++) {
