@@ -11,6 +11,7 @@
 #ifndef IPC_LIB_COPY_H
 #define IPC_LIB_COPY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,25 +22,29 @@
 #define IPC__COPY_ALONE	512u
 #define IPC__COPY_BATCH	64u
 
-/* How far away the other side is, from how long its lines take to come. */
+/* How far away the other side is, from how long a line that it keeps writing
+ * takes to come. */
 struct ipc__distance {
-	uint32_t	least;	/* ns, of the last few */
-	unsigned	count;
-	unsigned	skip;
+	size_t		left;	/* bytes before the next look */
+	uint64_t	was;	/* what the line held then */
+	unsigned	count, over;	/* votes */
 	bool		known, far;
 };
 
-/* Whether the next look at the other side's line is to be timed. */
+/* Is the other side far, as far as is known; looks anew, now and then, by this
+ * line. */
+void	 ipc__distance_look(struct ipc__distance *d,
+	    const _Atomic uint64_t *line);
 static inline bool
-ipc__distance_due(struct ipc__distance *d)
+ipc__distance_far(struct ipc__distance *d, const _Atomic uint64_t *line,
+    size_t size)
 {
-	return !d->known || (++d->skip & 3) == 0;
+	if (size < d->left)
+		d->left -= size;
+	else
+		ipc__distance_look(d, line);
+	return d->far;
 }
-/* One line that the other side had written took this long, of which the clock
- * itself took some. */
-void	 ipc__distance_note(struct ipc__distance *d, uint64_t clock,
-	    uint64_t ns);
-uint64_t ipc__copy_clock(void);
 
 /* Bytes per second, by a clock that costs next to nothing. */
 struct ipc__pace {

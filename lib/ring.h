@@ -68,7 +68,12 @@ struct ipc__ring_head {
 	_Atomic uint32_t lines_used;	/* as far as the sender has grown */
 	_Atomic uint32_t payload_used;
 	unsigned char	 pad2[48];
-	unsigned char	 pad3[192];	/* to 512 */
+	unsigned char	 pad3[64];
+	/* Line 6: the receiver writes it with each payload that it gives back,
+	 * the sender reads it to see how far it has to come, and nobody has
+	 * anything to do with the lines beside it. */
+	alignas(8) _Atomic uint64_t beat;
+	unsigned char	 pad4[120];	/* to 512 */
 	unsigned char	 tiny[2048];	/* payload of a ring that is young */
 };
 
@@ -84,6 +89,7 @@ _Static_assert(sizeof(struct ipc__ring_side) == 64, "side");
 _Static_assert(sizeof(struct ipc__ring_head) == 2560, "head");
 _Static_assert(offsetof(struct ipc__ring_head, pos) == 192, "pos");
 _Static_assert(offsetof(struct ipc__ring_head, jump) == 256, "jump");
+_Static_assert(offsetof(struct ipc__ring_head, beat) == 384, "beat");
 _Static_assert(offsetof(struct ipc__ring_head, tiny) == 512, "tiny");
 _Static_assert(sizeof(struct ipc__ring_line) == 64, "line");
 
@@ -303,7 +309,7 @@ static inline void
 ipc__ring_free(struct ipc__ring *r)
 {
 	/* Release: our reads of what we give back are over.  Pairs with the
-	 * sender's acquire in ring_load_pos(). */
+	 * sender's acquire in ipc__ring_look(). */
 	ipc__ring_set(&r->head->pos, ipc__ring_pos(r->u, r->cell, r->v),
 	    memory_order_release);
 }

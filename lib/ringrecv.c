@@ -180,7 +180,11 @@ ipc__ring_release(struct ipc__ring *r, unsigned flags)
 	r->cell += r->cells;
 	r->cells = 0;
 	r->run++;
-	r->v = r->next_v & IPC__RING_V;
+	if (r->v != (r->next_v & IPC__RING_V)) {
+		r->v = r->next_v & IPC__RING_V;
+		/* Relaxed: it is only timed. */
+		ipc__ring_set(&r->head->beat, r->v, memory_order_relaxed);
+	}
 	if (ipc__ring_end(r->word) != IPC__END_OPEN &&
 	    (r->cell >= IPC__RING_CELLS ||
 	    ipc__ring_code(r->word, r->cell) == 0))

@@ -366,6 +366,13 @@ ipc__ring_publish(struct ipc__ring *r)
 		ring_show(r);
 }
 
+/* Is the receiver far? */
+static inline bool
+ring_far(struct ipc__ring *r, size_t size)
+{
+	return ipc__distance_far(&r->distance, &r->head->beat, size);
+}
+
 /* Around the cache, if the other side is far and it is enough to pay. */
 static void
 ring_gather(struct ipc__ring *r, unsigned char *to, const struct iovec *iov,
@@ -401,7 +408,7 @@ ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
 		return rc;
 	worth = flags & IPC__HOLD || r->held ? IPC__COPY_BATCH :
 	    IPC__COPY_ALONE;
-	ring_gather(r, data, iov, count, r->distance.far && size >= worth);
+	ring_gather(r, data, iov, count, size >= worth && ring_far(r, size));
 	rc = ipc__ring_commit(r, size, flags);
 	return rc < 0 ? rc : (ssize_t)size;
 }
@@ -413,7 +420,7 @@ ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size)
 
 	if (ipc__ring_reserve(r, &to, size) < 0)
 		return false;
-	if (r->distance.far && size >= IPC__COPY_ALONE) {
+	if (size >= IPC__COPY_ALONE && ring_far(r, size)) {
 		ipc__copy_around(to, data, size);
 		r->unfenced = true;
 	} else
