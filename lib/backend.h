@@ -55,7 +55,11 @@ enum ipc__trait {
 enum ipc__flag {
 	IPC__MORE	= 1 << 0, /* pieces of the same message follow */
 	IPC__CONTROL	= 1 << 1, /* from core to core */
-	IPC__HOLD	= 1 << 2  /* do not publish yet: more come at once */
+	IPC__HOLD	= 1 << 2, /* do not publish yet: more come at once */
+	IPC__PART	= 1 << 3  /* with MORE, as peek tells it: the rest of
+				     this very record lies behind it in memory
+				     as soon as it is there, which waits for
+				     nobody who receives */
 };
 
 /* What goes beside the bytes of one record.  A backend touches only what its

@@ -56,6 +56,17 @@ struct ipc__pace {
  * `fast' per microsecond. */
 bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t fast);
 
+/* As memcpy, for much. */
+#define IPC__COPY_MUCH	2048u
+void	ipc__copy_much(void *to, const void *from, size_t size);
+static inline void
+ipc__copy(void *to, const void *from, size_t size)
+{
+	if (size < IPC__COPY_MUCH)
+		memcpy(to, from, size);
+	else
+		ipc__copy_much(to, from, size);
+}
 /* Around the cache.  Not ordered with anything before ipc__copy_fence(). */
 void	ipc__copy_around(void *to, const void *from, size_t size);
 void	ipc__copy_fence(void);

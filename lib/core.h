@@ -83,7 +83,7 @@ struct ipc__in {
 	bool		 lent;
 	unsigned char	*own;
 	size_t		 own_size;
-	const unsigned char *view;	/* or a whole one, in place */
+	const unsigned char *view;	/* or it is in place: one record */
 	bool		 whole;		/* it is complete */
 	bool		 shown;		/* and ipc_peek has shown it */
 	size_t		 off;		/* boundary=stream: taken of it */

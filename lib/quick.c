@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "copy.h"
 #include "quick.h"
 
 /* The longest message that goes as one record or one whole frame; 0: none. */
@@ -91,7 +92,7 @@ quick_record(struct ipc__in *in, void *buffer, size_t size)
 	if (n < 0 || flags != 0 || (size_t)n > size || (size_t)n > in->limit)
 		return -1;
 	if (n > 0)
-		memcpy(buffer, data, (size_t)n);
+		ipc__copy(buffer, data, (size_t)n);
 	ipc__be_release(in->half, 0);
 	return n;
 }

@@ -24,7 +24,7 @@
 #define IPC__RING_LINE		64u	/* bytes, and the unit of everything */
 #define IPC__RING_CELLS		7u	/* of 8 bytes, behind a line's word */
 #define IPC__RING_INLINE	56u	/* longest message inside its line */
-#define IPC__RING_VERSION	2u
+#define IPC__RING_VERSION	3u
 #define IPC__RING_GRAIN		65536u	/* the largest page there is */
 #define IPC__RING_CAPACITY	(4u << 20)
 #define IPC__RING_CAPACITY_MIN	4096u
@@ -215,6 +215,7 @@ ipc__ring_cells(size_t bytes)
 enum { IPC__END_OPEN, IPC__END_NEXT, IPC__END_WRAP, IPC__END_JUMP };
 #define IPC__RING_FAR	58u		/* the cell says where, in the ring */
 #define IPC__RING_NIGH	59u		/* likewise, in head->tiny */
+/* Bit 6 of the byte: IPC__MORE; bit 7: IPC__CONTROL; both: IPC__PART. */
 
 static inline uint64_t
 ipc__ring_tag(const struct ipc__ring *r, uint64_t u)

@@ -142,6 +142,16 @@ ring_find(struct ipc__ring *r, unsigned *code)
 	return ring_broken("empty line");
 }
 
+static inline unsigned
+ring_flags(unsigned code)
+{
+	static const unsigned char flags[4] = {
+		0, IPC__MORE, IPC__CONTROL, IPC__MORE | IPC__PART
+	};
+
+	return flags[code >> 6 & 3];
+}
+
 ssize_t
 ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
 {
@@ -155,8 +165,7 @@ ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
 		if (rc < 0)
 			return rc;
 	}
-	*flags = (code & 0x40 ? IPC__MORE : 0) |
-	    (code & 0x80 ? IPC__CONTROL : 0);
+	*flags = ring_flags(code);
 	size = (code & 0x3f) - 1;
 	if (size > IPC__RING_INLINE) {
 		code &= 0x3f;
@@ -203,7 +212,7 @@ ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room)
 
 	if (n < 0 || flags != 0 || (size_t)n > room)
 		return -1;
-	memcpy(buffer, data, (size_t)n);
+	ipc__copy(buffer, data, (size_t)n);
 	ipc__ring_release(r, 0);
 	return n;
 }
