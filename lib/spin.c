@@ -10,6 +10,11 @@
 /* Spinning: so long without giving the CPU away, and so long in all (ns). */
 #define SPIN_TIME	2000
 #define YIELD_TIME	20000
+/* What was sent since the last wait has to be copied and looked at before an
+ * answer or room can come of it: longer, by a nanosecond for so many bytes, of
+ * so many at most. */
+#define SPIN_BYTES	8
+#define SPIN_BYTES_MOST	(8u << 20)
 /* A yield that took so long (ns) says that others want this CPU; so many waits
  * go without yielding then. */
 #define CROWDED_TIME	100000
@@ -30,11 +35,19 @@ many_cpus(void)
 	return n > 1;
 }
 
+static int64_t
+spin_longer(uint64_t bytes)
+{
+	return (int64_t)(bytes < SPIN_BYTES_MOST ? bytes : SPIN_BYTES_MOST) /
+	    SPIN_BYTES;
+}
+
 void
 ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 {
 	const struct ipc__half *h = dir == IPC_RECV ? ch->in.half :
 	    ch->out.half;
+	uint64_t sent;
 	int64_t now;
 
 	s->until = 0;
@@ -46,7 +59,10 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 	s->count = 0;
 	s->ready = dir == IPC_RECV ? &ch->in.ready : &ch->out.ready;
 	s->yields = many_cpus() ? now + SPIN_TIME : now;
-	s->until = now + YIELD_TIME;
+	/* Relaxed: a counter; whoever else writes it makes no difference. */
+	sent = atomic_load_explicit(&ch->out.bytes, memory_order_relaxed);
+	s->until = now + YIELD_TIME + spin_longer(sent - s->ready->sent);
+	s->ready->sent = sent;
 	if (s->ready->crowded > 0) {
 		s->ready->crowded--;
 		s->until = s->yields;
