@@ -72,19 +72,17 @@ ipc__distance_look(struct ipc__distance *d, const _Atomic uint64_t *line)
 }
 
 bool
-ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t fast)
+ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t much,
+    uint64_t fast)
 {
-	struct timespec ts;
-	uint64_t now, span;
+	uint64_t now;
 	bool is;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 	p->done += done;
-	if (now == p->since)
+	if (p->since && p->done < much)
 		return false;
-	span = (now - p->since) / 1000;
-	is = p->since && p->done >= span * fast;
+	now = copy_clock();
+	is = p->since && p->done >= (now - p->since) / 1000 * fast;
 	p->since = now;
 	p->done = 0;
 	return is;

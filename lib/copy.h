@@ -46,15 +46,16 @@ ipc__distance_far(struct ipc__distance *d, const _Atomic uint64_t *line,
 	return d->far;
 }
 
-/* Bytes per second, by a clock that costs next to nothing. */
+/* How fast it goes. */
 struct ipc__pace {
 	uint64_t	since;	/* ns */
 	uint64_t	done;
 };
 
-/* Adds what was done; true if the pace of the last milliseconds was at least
- * `fast' per microsecond. */
-bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t fast);
+/* Adds what was done; true if that is `much' by now and went at a pace of at
+ * least `fast' per microsecond. */
+bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t much,
+	    uint64_t fast);
 
 /* As memcpy, for much. */
 #define IPC__COPY_MUCH	2048u

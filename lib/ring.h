@@ -25,6 +25,7 @@
 #define IPC__RING_CELLS		7u	/* of 8 bytes, behind a line's word */
 #define IPC__RING_INLINE	56u	/* longest message inside its line */
 #define IPC__RING_VERSION	3u
+#define IPC__RING_GROWTH	8u	/* so much larger in one step */
 #define IPC__RING_GRAIN		65536u	/* the largest page there is */
 #define IPC__RING_CAPACITY	(4u << 20)
 #define IPC__RING_CAPACITY_MIN	4096u
@@ -97,6 +98,8 @@ _Static_assert(sizeof(struct ipc__ring_line) == 64, "line");
 struct ipc__ring_ops {
 	/* Makes these bytes of the memory real: 0, or a negative errno. */
 	int (*populate)(void *owner, size_t offset, size_t size);
+	/* Saves the page faults of who is to read these. */
+	void (*touch)(void *owner, size_t offset, size_t size);
 	/* Maps the payload a second time behind itself. */
 	int (*mirror)(void *owner);
 	/* Registers this process for membarrier(2): true if it is. */
@@ -157,6 +160,7 @@ struct ipc__ring {
 	/* The receiver. */
 	uint64_t	 next_v;	/* v when what was shown is released */
 	uint32_t	 shrunk;	/* other->grown when it was shrunk */
+	size_t		 touched;	/* bytes of payload */
 	const unsigned char *hint;	/* where payload will come next */
 
 	/* The sender.  empty: so it was when we last looked. */

@@ -62,6 +62,30 @@ ipc__ring_next(struct ipc__ring *r)
 	return 0;
 }
 
+/* The payload has grown, and this is the first time that we come here: some of
+ * it is touched at once, or each page would be a fault. */
+#define TOUCH	((size_t)256 << 10)
+
+static void
+ring_touch(struct ipc__ring *r, size_t at, size_t size)
+{
+	size_t end = (size_t)r->plines * IPC__RING_LINE, used;
+
+	/* Relaxed: a hint. */
+	used = (size_t)le32toh(atomic_load_explicit(&r->head->payload_used,
+	    memory_order_relaxed)) * IPC__RING_LINE;
+	if (end > used)
+		end = used;
+	if (size < TOUCH)
+		size = TOUCH;
+	if (at < end && size > end - at)
+		size = end - at;
+	r->touched = at + size;
+	if (at < end)
+		r->ops->touch(r->owner, (size_t)(r->payload -
+		    (unsigned char *)r->head) + at, size);
+}
+
 /* A cell that says where the payload lies. */
 static ssize_t
 ring_far(struct ipc__ring *r, bool nigh, const void **data)
@@ -92,6 +116,8 @@ ring_far(struct ipc__ring *r, bool nigh, const void **data)
 			return ring_broken("no mirror");
 		r->mirrored = true;
 	}
+	if (at + size > r->touched)
+		ring_touch(r, at, size);
 	*data = r->payload + at;
 	r->hint = r->payload + (r->next_v & (r->plines - 1)) *
 	    IPC__RING_LINE;

@@ -19,9 +19,12 @@
 #include "ring.h"
 #include "ringsend.h"
 
-/* What makes a ring grow before it is full: bytes and lines per microsecond. */
+/* What makes a ring grow before it is full: bytes and lines per microsecond,
+ * the latter for so many microseconds; of bytes as many have to have come as it
+ * is to hold then, which pays for making that real. */
 #define FAST_BYTES	1000u
 #define FAST_LINES	8u
+#define FAST_TIME	4000u
 
 /* Of a large record so much is shown at once: each costs the way of a line, and
  * a fence where it goes around the cache. */
@@ -87,7 +90,8 @@ ring_turn(struct ipc__ring *r)
 
 	if ((r->u & (r->lines - 1)) + 1 == r->grown_u &&
 	    r->grown_u < r->lines &&
-	    ipc__pace_fast(&r->pace_u, r->grown_u, FAST_LINES))
+	    ipc__pace_fast(&r->pace_u, r->grown_u, FAST_LINES *
+	    FAST_TIME, FAST_LINES))
 		ipc__ring_grow_lines(r);
 	ring_follow(r);
 	if (r->next_u + r->spare < r->limit_u)
@@ -120,8 +124,8 @@ ring_fit(struct ipc__ring *r, uint64_t need)
 	if (index + need > used && !(r->mirrored && used == size)) {
 		start = r->v - index + size;
 		if (r->grown_v < r->plines &&
-		    ipc__pace_fast(&r->pace_v, used, FAST_BYTES /
-		    IPC__RING_LINE))
+		    ipc__pace_fast(&r->pace_v, used, used * IPC__RING_GROWTH,
+		    FAST_BYTES / IPC__RING_LINE))
 			r->wish = true;
 		if (r->wish)
 			return false;

@@ -42,6 +42,7 @@ shm_own_bell(const struct ipc__half *h)
 
 static const struct ipc__ring_ops shm_ring_ops = {
 	.populate	= ipc__shm_populate,
+	.touch		= ipc__shm_touch,
 	.mirror		= ipc__shm_mirror,
 	.registered	= ipc__shm_registered,
 	.barrier	= ipc__shm_barrier,

@@ -79,6 +79,7 @@ int	ipc__shm_map_segment(struct ipc__shm_map *map);
 
 /* For struct ipc__ring_ops: the owner is the map. */
 int	ipc__shm_populate(void *owner, size_t offset, size_t size);
+void	ipc__shm_touch(void *owner, size_t offset, size_t size);
 int	ipc__shm_mirror(void *owner);
 bool	ipc__shm_registered(void *owner);
 int	ipc__shm_barrier(void *owner);
