@@ -20,11 +20,13 @@
 
 /* A line that has to come from a core with which no cache is shared takes four
  * times as long as from a near one: 10 to 50 and 90 to 200 ns where this was
- * measured.  Interrupts make some longer, and what was fetched on suspicion
- * makes some shorter, so the majority of a few tells.  After that many bytes it
- * is asked again: some milliseconds until a change is known, at the cost of a
- * hundredth. */
+ * measured.  Interrupts make some longer, so the majority of a few tells; what
+ * took no time had been fetched on suspicion and tells nothing, unless it is
+ * always so, as on one core.  After that many bytes it is asked again: some
+ * milliseconds until a change is known, at the cost of a hundredth. */
 #define FAR_ABOVE	70
+#define HERE_BELOW	15
+#define HERE_MOST	16u
 #define VOTES		5u
 #define VOTES_FIRST	3u
 #define LOOK_EVERY	((size_t)256 << 10)
@@ -42,6 +44,12 @@ copy_clock(void)
 static void
 distance_vote(struct ipc__distance *d, uint64_t clock, uint64_t ns)
 {
+	if (ns < clock + HERE_BELOW) {
+		if (++d->here == HERE_MOST)
+			d->far = false;
+		return;
+	}
+	d->here = 0;
 	d->over += ns > clock + FAR_ABOVE;
 	if (++d->count < (d->known ? VOTES : VOTES_FIRST))
 		return;
@@ -68,7 +76,7 @@ ipc__distance_look(struct ipc__distance *d, const _Atomic uint64_t *line)
 		return;
 	d->was = is;
 	distance_vote(d, from - before, till - from);
-	d->left = d->known ? LOOK_EVERY : 0;
+	d->left = d->known || d->here ? LOOK_EVERY : 0;
 }
 
 bool

@@ -28,6 +28,7 @@ struct ipc__distance {
 	size_t		left;	/* bytes before the next look */
 	uint64_t	was;	/* what the line held then */
 	unsigned	count, over;	/* votes */
+	unsigned	here;		/* that told nothing, in a row */
 	bool		known, far;
 };
 

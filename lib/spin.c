@@ -58,11 +58,14 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 	now = ipc__now();
 	s->count = 0;
 	s->ready = dir == IPC_RECV ? &ch->in.ready : &ch->out.ready;
-	s->yields = many_cpus() ? now + SPIN_TIME : now;
+	s->yields = now;
 	/* Relaxed: a counter; whoever else writes it makes no difference. */
 	sent = atomic_load_explicit(&ch->out.bytes, memory_order_relaxed);
-	s->until = now + YIELD_TIME + spin_longer(sent - s->ready->sent);
+	now += spin_longer(sent - s->ready->sent);
 	s->ready->sent = sent;
+	if (many_cpus())
+		s->yields = now + SPIN_TIME;
+	s->until = now + YIELD_TIME;
 	if (s->ready->crowded > 0) {
 		s->ready->crowded--;
 		s->until = s->yields;
