@@ -216,6 +216,8 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 	int synced = 0;
 	ssize_t rc;
 
+	if (s->map->sync)
+		flags &= ~(unsigned)IPC__HOLD;
 	if (s->slots)
 		rc = ipc__latest_send(&s->latest, iov, count, flags);
 	else
