@@ -295,6 +295,12 @@ int	ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags);
 ssize_t	ipc__ring_send(struct ipc__ring *r, const struct iovec *iov,
 	    int count, unsigned flags);
 void	ipc__ring_publish(struct ipc__ring *r);
+/* Is the receiver far, and is that worth a thought for so many bytes? */
+static inline bool
+ipc__ring_far(struct ipc__ring *r, size_t size)
+{
+	return ipc__distance_far(&r->distance, &r->head->beat, size);
+}
 /* Room for a small record more than others get: for the goodbye. */
 void	ipc__ring_stretch(struct ipc__ring *r);
 /* Is there room for a record of the largest size? */

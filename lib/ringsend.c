@@ -379,13 +379,6 @@ ipc__ring_publish(struct ipc__ring *r)
 		ring_show(r);
 }
 
-/* Is the receiver far? */
-static inline bool
-ring_far(struct ipc__ring *r, size_t size)
-{
-	return ipc__distance_far(&r->distance, &r->head->beat, size);
-}
-
 /* What of a message is still to be copied. */
 struct ring_rest {
 	const struct iovec *iov;
@@ -500,7 +493,7 @@ ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
 		return rc;
 	worth = flags & IPC__HOLD || r->held ? IPC__COPY_BATCH :
 	    IPC__COPY_ALONE;
-	rest.around = size >= worth && ring_far(r, size);
+	rest.around = size >= worth && ipc__ring_far(r, size);
 	part = size <= PART || flags & IPC__HOLD ? size :
 	    ring_part(r, size, rest.around);
 	ring_send_parts(r, data, &rest, size, part, flags);
@@ -517,7 +510,7 @@ ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size)
 		return ring_send_any(r, &iov, 1, 0) >= 0;
 	if (ipc__ring_reserve(r, &to, size) < 0)
 		return false;
-	if (size >= IPC__COPY_ALONE && ring_far(r, size)) {
+	if (size >= IPC__COPY_ALONE && ipc__ring_far(r, size)) {
 		ipc__copy_around(to, data, size);
 		r->unfenced = true;
 	} else

@@ -45,6 +45,9 @@ struct ipc__shm {
 	bool		 slots;
 	bool		 direct;	/* nothing but a ring in memory */
 	bool		 lit;		/* our bell is readable, for sure */
+	unsigned char	*beside;	/* lent instead of what is reserved, */
+	size_t		 beside_size;
+	void		*reserved;	/* where that goes then, or NULL */
 	int64_t		 calm;		/* not shrunk before this (ns) */
 	unsigned	 unquiet;	/* and it was in vain so often */
 
