@@ -461,7 +461,7 @@ static void
 ring_send_parts(struct ipc__ring *r, unsigned char *to, struct ring_rest *rest,
     size_t size, size_t part, unsigned flags)
 {
-	uint64_t claim = r->turn ? r->next_u : r->u;
+	bool parts = size > PART;
 
 	for (; size > part; size -= part, to += part) {
 		ring_gather(r, to, rest, part);
@@ -472,7 +472,7 @@ ring_send_parts(struct ipc__ring *r, unsigned char *to, struct ring_rest *rest,
 	ring_gather(r, to, rest, size);
 	ring_commit(r, size, flags);
 	/* Fewer lines than were claimed, perhaps. */
-	if (r->claims && r->u != claim)
+	if (r->claims && parts)
 		ipc__ring_set(&r->own->claim, ipc__ring_pos(r->u, 0, r->v),
 		    memory_order_relaxed);
 }
