@@ -24,7 +24,8 @@ print_next(struct ipc_channel *ch)
 
 	if (n < 0)
 		return (int)n;
-	printf("%.*s\n", (int)n, (const char *)data);
+	fwrite(data, 1, (size_t)n, stdout);	/* it may hold zeros */
+	putchar('\n');
 	if (fflush(stdout) == EOF)
 		err(1, "standard output");
 	return ipc_release(ch);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core.h"
 #include "name.h"
 
 #define STARTED_BITS	48	/* the rest tells the namespace */
@@ -108,8 +109,8 @@ exists(pid_t pid)
 	return kill(pid, 0) == 0 || errno != ESRCH;
 }
 
-uint64_t
-ipc__start_time(pid_t pid)
+static uint64_t
+find_start_time(pid_t pid)
 {
 	char path[40];
 	struct life life;
@@ -118,6 +119,35 @@ ipc__start_time(pid_t pid)
 	if (!proc_is_ours() || read_life(path, &life) < 0)
 		return 0;
 	return namespace_trace() | (life.started & STARTED);
+}
+
+/* This process's own does not change until it forks, and is asked for with
+ * every name that is made. */
+static uint64_t
+own_start_time(pid_t pid)
+{
+	static _Atomic uint64_t known, whose;
+	uint64_t own, us;
+
+	ipc__fork_watch();
+	us = (uint64_t)atomic_load_explicit(&ipc__process,
+	    memory_order_relaxed) << 32 | (uint32_t)pid;
+	/* Acquire: pairs with the release below, so that it is known. */
+	if (atomic_load_explicit(&whose, memory_order_acquire) == us)
+		return atomic_load_explicit(&known, memory_order_relaxed);
+	own = find_start_time(pid);
+	if (own == 0)
+		return 0;
+	/* Two threads store the same: there is one value for each of us. */
+	atomic_store_explicit(&known, own, memory_order_relaxed);
+	atomic_store_explicit(&whose, us, memory_order_release);
+	return own;
+}
+
+uint64_t
+ipc__start_time(pid_t pid)
+{
+	return pid == getpid() ? own_start_time(pid) : find_start_time(pid);
 }
 
 bool

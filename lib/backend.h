@@ -47,6 +47,8 @@ enum ipc__trait {
 	IPC__SPINS	= 1 << 8, /* looking costs no system call */
 	IPC__CONFIRM	= 1 << 10, /* a ticket names what goes with its last
 				      holder: whoever takes it confirms that */
+	IPC__GATHERS	= 1 << 11, /* a reader that takes a few bytes at a time
+				      slows the writer down */
 	IPC__INPROC	= 1 << 9  /* lives in one process: no fork, no spawn */
 };
 
@@ -104,6 +106,8 @@ struct ipc__half {
 	bool		stream;	  /* boundary=stream */
 	bool		refused;  /* the other end was offered, and nobody has
 				     taken it nor will */
+	bool		left;	  /* the other end says that it is closed: the
+				     core asks before it sends again */
 	size_t		record;	  /* largest record; of a byte stream, what one
 				     send takes whole when the half is ready */
 	size_t		room;	  /* largest record that may come, where that
@@ -211,6 +215,11 @@ struct ipc_backend {
 	 * NULL: there is no shorter way. */
 	bool (*put)(struct ipc__half *h, const void *data, size_t size);
 	ssize_t (*get)(struct ipc__half *h, void *buffer, size_t room);
+	/* The same of several, each of at most `most' bytes: how many. */
+	int (*put_many)(struct ipc__half *h, const struct iovec *messages,
+	    int count, size_t most);
+	int (*get_many)(struct ipc__half *h, struct iovec *messages,
+	    int count, size_t most);
 
 	/* In place (records with IPC__FLAGS; without reserve and commit only
 	 * receiving is, without publish nothing is ever held).  reserve: room
@@ -243,6 +252,9 @@ struct ipc_backend {
 	 * (monotonic ns), as there is memory to give back; or -1.  NULL:
 	 * never. */
 	int64_t (*calm)(const struct ipc__half *h);
+	/* Notes on which processor we are, and says whether the other side
+	 * was last seen on the same one.  NULL: that is not known. */
+	bool (*beside)(struct ipc__half *h);
 	/* The core is awake again and needs no ringing.  NULL: nothing. */
 	void (*disarm)(struct ipc__half *h, int dir);
 	/* A call that does not wait found nothing, and nobody asked for the

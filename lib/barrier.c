@@ -36,7 +36,9 @@ ipc__barrier_can(void)
 	is = atomic_load_explicit(&barrier_able, memory_order_relaxed);
 	if (is == UNKNOWN) {
 		rc = barrier_call(MEMBARRIER_CMD_QUERY);
-		is = rc >= 0 && (rc & want) == want ? YES : NO;
+		/* A filter (seccomp) may allow the question alone. */
+		is = rc >= 0 && (rc & want) == want && barrier_call(
+		    MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0 ? YES : NO;
 		atomic_store_explicit(&barrier_able, is,
 		    memory_order_relaxed);
 		errno = saved;

@@ -95,37 +95,6 @@ batch_whole(struct ipc__out *out, int count, size_t n)
 	return count;
 }
 
-/* Records that wait for their fence and are then shown all at once. */
-#define HOLD_MOST	4096	/* of a message */
-
-static int
-batch_records(struct ipc_channel *ch, const struct iovec *messages, int count)
-{
-	static const struct ipc__aside hold = { .flags = IPC__HOLD };
-	struct ipc__out *out = &ch->out;
-	uint64_t bytes = 0;
-	ssize_t n = 0;
-	int i;
-
-	/* The long way looks whether the other side is still there. */
-	if (count > (int)out->look_in)
-		count = (int)out->look_in;
-	for (i = 0; i < count && messages[i].iov_len <= HOLD_MOST &&
-	    messages[i].iov_len <= out->quick; i++) {
-		n = ipc__be_send(out->half, messages + i, 1, &hold);
-		if (n < 0)
-			break;
-		bytes += messages[i].iov_len;
-	}
-	out->look_in -= (unsigned)i;
-	if (i > 0)
-		ipc__be_publish(out->half, IPC_SEND);
-	ipc__count(out->messages, (uint64_t)i);
-	ipc__count(out->bytes, bytes);
-	/* Whatever it was, it is said again of that message alone. */
-	return i;
-}
-
 int
 ipc__batch(struct ipc_channel *ch, const struct iovec *messages, int count)
 {
@@ -134,12 +103,10 @@ ipc__batch(struct ipc_channel *ch, const struct iovec *messages, int count)
 	ssize_t n;
 	int taken;
 
-	if (out->begun || out->end || ch->gone || ipc__out_debt(out) ||
+	if (!out->framed || out->begun || out->end || ch->gone ||
+	    ipc__out_debt(out) ||
 	    count < 2 || ch->in.exact)
 		return 0;
-	if (!out->framed)
-		return out->half->be->publish != NULL && out->quick > 0 ?
-		    batch_records(ch, messages, count) : 0;
 	if (out->batch == NULL &&
 	    (out->batch = malloc(BATCH_SIZE)) == NULL)
 		return 0;

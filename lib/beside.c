@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,13 +20,14 @@
 #include "error.h"
 #include "name.h"
 
-/* The runtime directory, if it is not this one, whose names need no notes. */
-static int
-open_notes(int dir)
+#define SHM_DIR		"/dev/shm/"
+
+int
+ipc__beside_open(int dir, bool make)
 {
 	char path[IPC__PATH_MAX];
 	struct stat ours, there;
-	int fd = ipc__runtime_open(NULL, true, path, sizeof path);
+	int fd = ipc__runtime_open(NULL, make, path, sizeof path);
 
 	if (fd < 0)
 		return -1;
@@ -51,6 +53,14 @@ path_of(int dir, char *path, size_t size)
 	return 0;
 }
 
+int
+ipc__beside_path(int dir, const char *name, char *path, size_t size)
+{
+	return path_of(dir, path, size) == 0 &&
+	    strlcat(path, "/", size) < size &&
+	    strlcat(path, name, size) < size ? 0 : -1;
+}
+
 /* /dev/shm is collected itself. */
 int
 ipc__beside_note(int dir, const char *temp)
@@ -60,11 +70,9 @@ ipc__beside_note(int dir, const char *temp)
 	int notes = -1;
 
 	ipc__error_keep(&before);
-	if (path_of(dir, path, sizeof path) == 0 &&
-	    strcmp(path, "/dev/shm") != 0 &&
-	    strlcat(path, "/", sizeof path) < sizeof path &&
-	    strlcat(path, temp, sizeof path) < sizeof path)
-		notes = open_notes(dir);
+	if (ipc__beside_path(dir, temp, path, sizeof path) == 0 &&
+	    strncmp(path, SHM_DIR, strlen(SHM_DIR)) != 0)
+		notes = ipc__beside_open(dir, true);
 	if (notes >= 0 && symlinkat(path, notes, temp) == -1) {
 		close(notes);
 		notes = -1;
@@ -89,25 +97,38 @@ ipc__beside_done(int note, const char *temp)
  * Cleaning up
  */
 
-/* What a note speaks of: the directory, opened, and the name in it, which is
- * that of the note.  0; -ENOENT: there is no such thing any more; or why it can
- * not be looked at. */
-static int
-find_noted(struct ipc__place *place, char *path, const char *note)
+int
+ipc__beside_find(struct ipc__place *place, char *path, const char **name)
 {
 	char *base = strrchr(path, '/');
-	struct stat st;
 
-	if (path[0] != '/' || base == NULL || strcmp(base + 1, note) != 0)
+	if (path[0] != '/' || base == NULL)
 		return -ENOENT;
 	place->path = path;
 	place->path_len = (size_t)(base + 1 - path);
+	*name = base + 1;
 	*base = '\0';
 	place->dir = open(path[0] != '\0' ? path : "/", O_PATH | O_DIRECTORY |
 	    O_CLOEXEC);
 	*base = '/';
-	if (place->dir == -1)
-		return errno == ENOTDIR ? -ENOENT : -errno;
+	if (place->dir != -1)
+		return 0;
+	return errno == ENOTDIR || errno == ELOOP ? -ENOENT : -errno;
+}
+
+/* What a note speaks of has the name of the note.  0; -ENOENT: there is no such
+ * thing any more; or why it can not be looked at. */
+static int
+find_noted(struct ipc__place *place, char *path, const char *note)
+{
+	const char *name;
+	struct stat st;
+	int rc = ipc__beside_find(place, path, &name);
+
+	if (rc < 0)
+		return rc;
+	if (strcmp(name, note) != 0)
+		return -ENOENT;
 	return fstatat(place->dir, note, &st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 :
 	    -errno;
 }
@@ -136,10 +157,9 @@ remove_noted(const struct ipc__place *notes, const struct ipc__place *place,
 	return true;
 }
 
-/* Only the note is left. */
-static bool
-remove_note(const struct ipc__place *notes, const char *name, ipc__told *told,
-    void *user)
+bool
+ipc__beside_remove(const struct ipc__place *notes, const char *name,
+    ipc__told *told, void *user)
 {
 	char path[IPC__PATH_MAX + IPC__NAME_MAX + 1];
 
@@ -149,29 +169,48 @@ remove_note(const struct ipc__place *notes, const char *name, ipc__told *told,
 	    unlinkat(notes->dir, name, 0) == 0;
 }
 
-/* Of a dead maker, if it is a note: whether something was removed. */
+/* Of a dead maker: whether something was removed. */
 static bool
-sweep_note(const struct ipc__place *notes, const char *name, ipc__told *told,
-    void *user)
+sweep_hidden(const struct ipc__place *notes, const char *name, char *path,
+    ipc__told *told, void *user)
 {
 	struct ipc__place place = { .dir = -1 };
-	char path[IPC__PATH_MAX];
 	bool swept = false;
-	ssize_t n;
 	int rc;
 
-	n = readlinkat(notes->dir, name, path, sizeof path - 1);
-	if (n < 0)
-		return false;
-	path[n] = '\0';
 	rc = find_noted(&place, path, name);
 	if (rc == 0)
 		swept = remove_noted(notes, &place, name, told, user);
 	else if (rc == -ENOENT)
-		swept = remove_note(notes, name, told, user);
+		swept = ipc__beside_remove(notes, name, told, user);
 	if (place.dir != -1)
 		close(place.dir);
 	return swept;
+}
+
+/* If it is a note: whether something was removed. */
+static bool
+sweep_note(const struct ipc__place *notes, const char *name, bool whole,
+    ipc__told *told, void *user)
+{
+	char text[IPC__PATH_MAX];
+	uint64_t start_time;
+	pid_t pid;
+	bool dead;
+	ssize_t n;
+	int rc;
+
+	if (!ipc__temp_parse(name, &pid, &start_time))
+		return false;
+	n = readlinkat(notes->dir, name, text, sizeof text - 1);
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	dead = !ipc__alive(pid, start_time);
+	rc = ipc__named_sweep(notes, name, text, dead, whole, told, user);
+	if (rc == -EINVAL)
+		rc = dead && sweep_hidden(notes, name, text, told, user);
+	return rc > 0;
 }
 
 int
@@ -180,9 +219,8 @@ ipc__beside_sweep(const struct ipc__place *notes, unsigned most,
 {
 	struct ipc__error before;
 	struct dirent *e;
+	bool whole = most == UINT_MAX;
 	int fd, swept = 0;
-	uint64_t start_time;
-	pid_t pid;
 	DIR *d;
 
 	fd = openat(notes->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -195,9 +233,7 @@ ipc__beside_sweep(const struct ipc__place *notes, unsigned most,
 	ipc__error_keep(&before);
 	for (; most > 0 && (e = readdir(d)) != NULL; most--)
 		if (e->d_type != DT_REG &&
-		    ipc__temp_parse(e->d_name, &pid, &start_time) &&
-		    !ipc__alive(pid, start_time) &&
-		    sweep_note(notes, e->d_name, told, user))
+		    sweep_note(notes, e->d_name, whole, told, user))
 			swept++;
 	ipc__error_restore(&before);
 	closedir(d);

@@ -227,6 +227,13 @@ ipc__be_arm(struct ipc__half *h, int dir)
 	return h->be->arm == NULL ? 0 : h->be->arm(h, dir);
 }
 
+/* -1: not known. */
+int
+ipc__be_beside(struct ipc__half *h)
+{
+	return h->be->beside != NULL ? h->be->beside(h) : -1;
+}
+
 int64_t
 ipc__be_calm(const struct ipc__half *h)
 {

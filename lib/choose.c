@@ -21,6 +21,15 @@ next_choice(int rc)
 	    rc == -EMFILE || rc == -ENOMEM || rc == -EPROTONOSUPPORT;
 }
 
+/* A limit of this machine on the size of one: kernel.shmmax, RLIMIT_FSIZE and
+ * the like, which are each of one mechanism.  Of what is there already, these
+ * mean something else. */
+static bool
+too_large(int rc)
+{
+	return rc == -EINVAL || rc == -EFBIG;
+}
+
 static int
 as_choice(struct ipc__address *as, const struct ipc__address *a,
     const char *name, enum ipc_way way)
@@ -43,7 +52,7 @@ ipc__choose(const struct ipc__address *a, enum ipc_way way,
 			continue;
 		rc = try(&as, arg);
 		ipc__address_free(&as);
-		if (!next_choice(rc))
+		if (!next_choice(rc) && !too_large(rc))
 			return rc;
 	}
 	return rc;

@@ -48,6 +48,13 @@ struct ipc__ready {
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
 	unsigned	crowded;	/* waits to come that do not yield */
 	uint64_t	sent;		/* bytes, before the last wait */
+	unsigned	resting;	/* waits to come that do not spin: looks are
+					   calls, and were in vain */
+	unsigned	cold;		/* so many times in a row */
+	bool		looked;		/* the last wait did, not in vain */
+	int64_t		slept;		/* in the last wait, ns; 0: not */
+	unsigned	skip, patience;	/* sleeps until a longer spin is tried,
+					   and how many there were */
 	int		beside;		/* what else ends a wait, -1: nothing */
 	struct pollfd	sources[IPC__SOURCES];	/* what the epoll set holds */
 	unsigned	count;
@@ -69,6 +76,7 @@ struct ipc__in {
 	bool		busy;		/* stopped early: look again at once */
 	unsigned	vain;		/* first looks in a row that found
 					   nothing */
+	bool		spun;		/* before it went the long way */
 	bool		outlives;	/* an opened object: its end is not
 					   final */
 
@@ -76,6 +84,12 @@ struct ipc__in {
 	unsigned char	*ahead;
 	size_t		 pos, fill, ahead_size;
 	struct ipc__frame frame;	/* the one under way */
+	int64_t		 read_at;	/* when that was */
+	uint64_t	 sent_then;	/* messages */
+	int		 dense;		/* such reads that brought little, one
+					   soon after the other; below 0: to
+					   come before they are counted */
+	bool		gathered;	/* the next one was waited with */
 
 	/* The message that is being put together, at base: in the caller's
 	 * buffer (lent), or in our own. */
@@ -241,6 +255,7 @@ void ipc__be_publish(struct ipc__half *h, int dir);
 int ipc__be_watch(const struct ipc__half *h, int dir, struct pollfd *fds);
 int ipc__be_arm(struct ipc__half *h, int dir);
 int64_t ipc__be_calm(const struct ipc__half *h);
+int ipc__be_beside(struct ipc__half *h);
 void ipc__be_disarm(struct ipc__half *h, int dir);
 bool ipc__be_over(struct ipc__half *h);
 int ipc__be_block(struct ipc__half *h, int dir);
@@ -329,10 +344,33 @@ int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
 struct ipc__spin {
 	int64_t		until, yields;
 	unsigned	count;
+	bool		calls;		/* a look is a system call */
 	struct ipc__ready *ready;
 };
 void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
+/* Lets a few microseconds pass. */
+void ipc__spin_until(int64_t until);
+
+/* Is looking again and again wanted? */
+static inline bool
+ipc__spins(const struct ipc_channel *ch, const struct ipc__half *h)
+{
+	return ch->address.opt.wait != IPC__WAIT_BLOCK &&
+	    (h->be->traits & IPC__SPINS ||
+	    ch->address.opt.wait == IPC__WAIT_SPIN);
+}
+
+/* A moment, without a system call. */
+static inline void
+ipc__relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile ("yield");
+#endif
+}
 /* Was ipc_wake called?  Takes the mark and returns -ECANCELED. */
 int ipc__cancelled(struct ipc_channel *ch, int dir);
 /* Makes the bell of a side, so that it can be kicked. */

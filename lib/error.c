@@ -5,11 +5,13 @@
  * more to tell, the text is made at once, because what it tells of may be gone
  * by then.  errno is left as it was, so that a caller may clean up first.
  */
+#include <sys/resource.h>
 #include <errno.h>
 #include <limits.h>
 #include <locale.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,20 +175,39 @@ system_code(void)
 	return errno > 0 ? errno : EIO;
 }
 
+/* The limits that any call may meet are named, with their value. */
+static const char *
+reason(int code, char *text, size_t size)
+{
+	struct rlimit files;
+
+	if (code == EMFILE && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		snprintf(text, size, "this process has its %ju open files "
+		    "(RLIMIT_NOFILE)", (uintmax_t)files.rlim_cur);
+		return text;
+	}
+	return code == ENFILE ? "the system has all the open files that it "
+	    "may have (fs.file-max)" : system_text(code);
+}
+
 int
 ipc__fail_sys(const char *call)
 {
 	int code = system_code();
+	char text[80];
 
-	return ipc__fail(code, "%s: %s", call, system_text(code));
+	return ipc__fail(code, "%s: %s", call,
+	    reason(code, text, sizeof text));
 }
 
 int
 ipc__fail_path(const char *call, const char *path)
 {
 	int code = system_code();
+	char text[80];
 
-	return ipc__fail(code, "%s %s: %s", call, path, system_text(code));
+	return ipc__fail(code, "%s %s: %s", call, path,
+	    reason(code, text, sizeof text));
 }
 
 /* Of an address and a text that do not fit together the address gives way, but

@@ -22,7 +22,9 @@ struct ipc__error {
 int ipc__fail(int code, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* A system call failed with errno: "CALL: strerror(errno)"; returns -errno. */
+/* A system call failed with errno: "CALL: strerror(errno)"; returns -errno.
+ * Of EMFILE and ENFILE it tells the limit of open files: where one means
+ * something else, the caller says what. */
 int ipc__fail_sys(const char *call);
 
 /* The same with what it was called for: "CALL PATH: strerror(errno)". */

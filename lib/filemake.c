@@ -186,3 +186,17 @@ ipc__file_kind(const char *path)
 		    "followed");
 	return ipc__fail(EINVAL, "there is something, but no plain file");
 }
+
+int
+ipc__file_failed(const char *path)
+{
+	int code = errno;
+	struct stat st;
+
+	if (code == ENXIO && (lstat(path, &st) == -1 ||
+	    !(S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))))
+		return ipc__fail(EPROTOTYPE, "this is a socket: a meeting "
+		    "point is for ipc_connect");
+	errno = code;
+	return ipc__fail_path("open", path);
+}

@@ -33,5 +33,8 @@ void ipc__file_drop(struct ipc__new_file *f);
 
 /* 0: it is a regular file; or what it is instead, with a text. */
 int ipc__file_kind(const char *path);
+/* Why open(2) failed, by errno.  A socket can not be opened at all, and may be
+ * gone again by now: -EPROTOTYPE. */
+int ipc__file_failed(const char *path);
 
 #endif

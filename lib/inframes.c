@@ -12,6 +12,8 @@
 
 #define DIRECT	(IPC__AHEAD_SIZE / 4)	/* more of a frame is not copied */
 #define GLANCE	16u			/* a header and what ends before it */
+#define LITTLE	256u			/* a read of a few small messages */
+#define SOME	4096u			/* and of some more of them */
 
 static int
 check_frame(struct ipc_channel *ch, uint32_t word)
@@ -160,6 +162,38 @@ ahead_of_large(struct ipc_channel *ch)
 	return 0;
 }
 
+/* More than two messages, the first of which is a typical one? */
+static bool
+is_some(const struct ipc__in *in)
+{
+	return !in->frame.known && in->fill > IPC__HEADER && in->fill / 3 >=
+	    (ipc__get32(in->ahead) & IPC__FRAME_LENGTH) + IPC__HEADER;
+}
+
+/* Is this the receiving side of a stream of small messages, one way, that
+ * takes them as fast as they come?  See gather() in recv.c.  Where that does
+ * not help, as the sender waits for what we do next, it is left for long. */
+static void
+note_read(struct ipc_channel *ch, size_t n)
+{
+	struct ipc__in *in = &ch->in;
+	int64_t now = ipc__now();
+	uint64_t sent = atomic_load_explicit(&ch->out.messages,
+	    memory_order_relaxed);
+
+	if (in->gathered && !is_some(in))
+		in->dense = -IPC__GATHER_REST;
+	else if (in->dense > 0 && (n > (in->gathered ? SOME : LITTLE) ||
+	    sent != in->sent_then ||
+	    now - in->read_at > 2 * IPC__GATHER_TIME))
+		in->dense = 0;
+	else if (in->dense < IPC__GATHER_DENSE && !in->exact)
+		in->dense++;
+	in->gathered = false;
+	in->read_at = now;
+	in->sent_then = sent;
+}
+
 /* Reads into the buffer, or only what is needed of it. */
 static int
 fill_ahead(struct ipc_channel *ch)
@@ -193,6 +227,8 @@ fill_ahead(struct ipc_channel *ch)
 		return n == 0 ? ipc__ended(ch) : (int)n;
 	in->fill += (size_t)n;
 	bye_ahead(in);
+	if (in->half->be->traits & IPC__GATHERS)
+		note_read(ch, (size_t)n);
 	return glance ? ahead_of_large(ch) : 0;
 }
 

@@ -157,13 +157,16 @@ copy_record(struct ipc_channel *ch)
 	struct ipc__in *in = &ch->in;
 	size_t record = in->half->room ? in->half->room : in->half->record;
 	size_t room = in->room - in->len;
-	struct ipc__aside aside = { .address = in->address,
-	    .address_size = sizeof in->address };
+	struct ipc__aside aside = { 0 };
 	unsigned char tag = 0;
 	struct iovec iov[3];
 	int count = 0, rc;
 	ssize_t n;
 
+	if (ch->caps & IPC_CAP_ADDRESS) {
+		aside.address = in->address;
+		aside.address_size = sizeof in->address;
+	}
 	if (room > record)
 		room = record;
 	if (room < record && (rc = ipc__need_ahead(ch, record)) < 0)

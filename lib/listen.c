@@ -110,8 +110,11 @@ expire(struct ipc_listener *l)
 	set_timer(l);
 }
 
+#define DROPPED	(-EBADMSG)	/* for a reason that lies with the client */
+
 /* A step of one client: 1 and *out is the session; 0 it still waits (at at);
- * otherwise it is gone from the list and freed. */
+ * otherwise it is gone from the list and freed: DROPPED, or what this process
+ * or machine lacks, which is worth telling. */
 static int
 step_at(struct ipc_channel **out, struct ipc_listener *l,
     struct ipc__client **at)
@@ -122,7 +125,9 @@ step_at(struct ipc_channel **out, struct ipc_listener *l,
 	if ((rc = ipc__client_step(l, c)) == 0)
 		return 0;
 	unlink_client(l, at);
-	if (rc == 1 && (rc = ipc__client_session(out, l, c)) == 0)
+	if (rc != 1 && !c->blameless)
+		rc = DROPPED;
+	else if (rc == 1 && (rc = ipc__client_session(out, l, c)) == 0)
 		rc = 1;
 	ipc__client_free(c, true);
 	return rc;
@@ -152,7 +157,9 @@ accept_raw(struct ipc_listener *l, struct ipc__client *c)
 		c->g.fd = l->adopted ? ipc__socket_accept_shared(l->fd) :
 		    accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 	while (c->g.fd == -1 && (errno == EINTR || errno == ECONNABORTED));
-	return c->g.fd == -1 ? -errno : 0;
+	if (c->g.fd != -1)
+		return 0;
+	return errno == EAGAIN ? -EAGAIN : ipc__fail_sys("accept");
 }
 
 static int
@@ -161,7 +168,7 @@ watch_client(struct ipc_listener *l, struct ipc__client *c)
 	struct epoll_event ev = { .events = EPOLLIN, .data = { .ptr = c } };
 
 	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, client_fd(c), &ev) == -1)
-		return -errno;
+		return ipc__fail_sys("epoll_ctl");
 	c->watched = true;
 	return 0;
 }
@@ -188,7 +195,7 @@ accept_one(struct ipc_channel **out, struct ipc_listener *l)
 	l->count++;
 	/* Its greeting is mostly there already. */
 	if ((rc = step_at(out, l, at)) != 0)
-		return rc == 1 ? 1 : 0;
+		return rc == DROPPED ? 0 : rc;
 	if ((rc = watch_client(l, c)) < 0) {
 		unlink_client(l, at);
 		ipc__client_free(c, true);
@@ -205,13 +212,17 @@ accept_one(struct ipc_channel **out, struct ipc_listener *l)
 static int
 rest(struct ipc_listener *l, int rc)
 {
+	struct ipc__error why;
+
+	ipc__fail_at(l->address.text, rc);
 	if (rc != -EMFILE && rc != -ENFILE && rc != -ENOBUFS && rc != -ENOMEM)
-		return ipc__fail_at(l->address.text, rc);
+		return rc;
+	ipc__error_keep(&why);
 	l->rest = ipc__now() + REST_TIME;
 	watch_listening(l, false);
 	set_timer(l);
-	return ipc__fail(-rc, "%s: accept: %s (RLIMIT_NOFILE)",
-	    l->address.text, ipc_strerror(rc));
+	ipc__error_restore(&why);
+	return rc;
 }
 
 static int
@@ -258,7 +269,7 @@ handle(struct ipc_channel **out, struct ipc_listener *l, void *ptr)
 	if ((at = find_client(l, ptr)) == NULL)
 		return 0;
 	rc = step_at(out, l, at);
-	return rc == 1 ? 1 : 0;
+	return rc == DROPPED ? 0 : ipc__fail_at(l->address.text, rc);
 }
 
 static int
@@ -412,8 +423,6 @@ start_listening(struct ipc_listener *l)
 	if ((rc = ipc__meeting_path(&l->address, true, path,
 	    sizeof path)) < 0)
 		return rc;
-	/* What killed ones left, such as a FIFO that was being handed over. */
-	ipc__runtime_tidy();
 	rc = ipc__unix_listen(&l->address, path, SOCK_SEQPACKET, &l->name);
 	l->fd = rc < 0 ? -1 : rc;
 	return rc < 0 ? rc : 0;

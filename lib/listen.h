@@ -18,6 +18,7 @@ struct ipc__client {
 	struct ipc__link link;
 	const char *const *choice;	/* the next one to offer */
 	bool		 offered;	/* waiting for IPC__TAKEN */
+	bool		 blameless;	/* it is we who can not make a half */
 	bool		 watched;
 };
 

@@ -156,7 +156,9 @@ send_each(struct ipc_channel *ch, const struct iovec *messages, int count,
 	    (rc = ipc__cancelled(ch, IPC_SEND)) < 0)
 		return rc;
 	while (sent < count) {
-		if ((n = ipc__batch(ch, messages + sent, count - sent)) < 0)
+		if ((n = ipc__quick_send_many(ch, messages + sent,
+		    count - sent)) == 0 &&
+		    (n = ipc__batch(ch, messages + sent, count - sent)) < 0)
 			return sent > 0 ? sent : n;
 		if ((sent += n) == count)
 			break;
@@ -259,7 +261,8 @@ ipc_recv(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 	ssize_t n;
 
 	if (ipc__likely(ch != NULL && (buffer != NULL || size == 0)) &&
-	    (n = ipc__quick_recv(ch, buffer, size)) >= 0)
+	    ((n = ipc__quick_recv(ch, buffer, size)) >= 0 || (timeout != 0 &&
+	    (n = ipc__quick_await(ch, buffer, size)) >= 0)))
 		return n;
 	return recv_long_way(ch, buffer, size, timeout);
 }
@@ -359,6 +362,27 @@ ipc_recvmsg(struct ipc_channel *ch, struct ipc_msg *msg, int flags,
 	return ipc__leave_recv(ch, n);
 }
 
+/* Small ones, the short way: how many. */
+static int
+receive_quickly(struct ipc_channel *ch, struct iovec *messages, int count,
+    int timeout)
+{
+	ssize_t n;
+	int got;
+
+	if ((got = ipc__quick_recv_many(ch, messages, count)) > 0)
+		return got;
+	n = ipc__quick_recv(ch, messages->iov_base, messages->iov_len);
+	if (n < 0 && timeout != 0)
+		n = ipc__quick_await(ch, messages->iov_base,
+		    messages->iov_len);
+	if (n < 0)
+		return 0;
+	messages->iov_len = (size_t)n;
+	return 1 + (ch->in.framed ? ipc__frames_ahead(ch, messages + 1,
+	    count - 1) : ipc__quick_recv_many(ch, messages + 1, count - 1));
+}
+
 int
 ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
     int timeout)
@@ -372,18 +396,8 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 		if (messages[got].iov_base == NULL && messages[got].iov_len > 0)
 			return ipc__fail(EINVAL, "ipc_recvmany: buffer %d is "
 			    "NULL", got);
-	/* Small ones that are there, the short way. */
-	for (got = 0; ch != NULL && got < count; got++) {
-		n = ipc__quick_recv(ch, messages[got].iov_base,
-		    messages[got].iov_len);
-		if (n < 0)
-			break;
-		messages[got].iov_len = (size_t)n;
-		if (ch->in.framed)
-			return got + 1 + ipc__frames_ahead(ch, messages + got +
-			    1, count - got - 1);
-	}
-	if (got > 0)
+	if (ch != NULL && (got = receive_quickly(ch, messages, count,
+	    timeout)) > 0)
 		return got;
 	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;
@@ -393,9 +407,9 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 		if (n < 0)
 			break;
 		messages[got].iov_len = (size_t)n;
-		if (ch->in.framed)
-			got += ipc__frames_ahead(ch, messages + got + 1,
-			    count - got - 1);
+		got += ch->in.framed ? ipc__frames_ahead(ch, messages + got +
+		    1, count - got - 1) : ipc__quick_recv_many(ch, messages +
+		    got + 1, count - got - 1);
 	}
 	return (int)ipc__leave_recv(ch, got > 0 ? told_later(ch, IPC_RECV, got,
 	    n) : n);

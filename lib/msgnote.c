@@ -225,7 +225,10 @@ ipc__msg_make(struct ipc__msg_made *m, const char *name)
 		if (dir < 0)
 			return dir;
 		rc = try_make(dir, &n, m);
-		ipc__sysname_close(dir, path);
+		if (rc == 0)
+			close(dir);	/* which is not empty now */
+		else
+			ipc__sysname_close(dir, path);
 	}
 	if (rc == -EEXIST || rc == -ENOENT)
 		return ipc__fail(-rc, "%s: no queue could be noted", path);
@@ -423,6 +426,26 @@ sweep_key(key_t key)
 /* Copies of this end share its open file and lock, and the other end has its
  * own.  So who speaks for all copies of this end asks for the lock with what it
  * has, and another one with a new open file, after its own is gone. */
+/* Closes one copy of a held note.  Does anybody else hold it for certain?  Who
+ * forked has mostly its child or parent holding on, and is spared the search
+ * for the note by its name. */
+static bool
+held_on(int hold)
+{
+	char link[32];
+	bool held;
+	int again;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", hold);
+	again = open(link, O_RDWR | O_CLOEXEC);
+	close(hold);
+	if (again == -1)
+		return false;
+	held = flock(again, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK;
+	close(again);
+	return held;
+}
+
 void
 ipc__msg_let_go(int hold, key_t key, bool clean)
 {
@@ -433,8 +456,9 @@ ipc__msg_let_go(int hold, key_t key, bool clean)
 	    read_note(hold, &n) && n.key == key && is_orphan(&n, &id) &&
 	    remove_queue(id))
 		remove_held(hold, key);
-	close(hold);
-	if (!clean)
+	if (clean)
+		close(hold);
+	else if (!held_on(hold))
 		sweep_key(key);
 }
 

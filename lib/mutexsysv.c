@@ -6,12 +6,8 @@
  */
 #include <sys/sem.h>
 #include <errno.h>
-#include <stdio.h>
-#include <time.h>
 
-#include "core.h"
 #include "mutex.h"
-#include "name.h"
 #include "sysvset.h"
 
 #define PREFIX	"mutex:"	/* keeps these names from those of sysvsem */
@@ -30,27 +26,11 @@ sysv_state(struct ipc_mutex *m)
 }
 
 static int
-sysv_name(const struct ipc__address *a, char *name, size_t size,
-    struct ipc__sysvset *set)
-{
-	if (snprintf(name, size, PREFIX "%s", a->name) >= (int)size)
-		return ipc__fail(ENAMETOOLONG, "the name exceeds %d bytes",
-		    IPC__NAME_MAX);
-	*set = (struct ipc__sysvset){ .address = a, .name = name,
-	    .count = SEMAPHORES, .value = 1 };
-	return 0;
-}
-
-static int
 sysv_open(struct ipc_mutex *m, const struct ipc__address *a, int flags)
 {
-	char name[IPC__NAME_MAX + 1];
-	struct ipc__sysvset set;
-	int rc = sysv_name(a, name, sizeof name, &set);
+	int rc = ipc__sysvset_open_as(PREFIX, a, SEMAPHORES, 1, flags);
 
-	if (rc < 0)
-		return rc;
-	rc = sysv_state(m)->id = ipc__sysvset_open(&set, flags);
+	sysv_state(m)->id = rc;
 	return rc < 0 ? rc : 0;
 }
 
@@ -58,29 +38,11 @@ static int
 sysv_take(int id, int64_t deadline)
 {
 	struct sembuf ops[2] = {
-		{ .sem_num = FREE, .sem_op = -1,
-		    .sem_flg = SEM_UNDO | (deadline == 0 ? IPC_NOWAIT : 0) },
+		{ .sem_num = FREE, .sem_op = -1, .sem_flg = SEM_UNDO },
 		{ .sem_num = INSIDE, .sem_op = 1 }
 	};
-	struct timespec ts, *limit = NULL;
-	int64_t left;
-	int rc;
 
-	do {
-		if (deadline > 0) {
-			left = deadline - ipc__now();
-			left = left > 0 ? left : 0;
-			ts.tv_sec = (time_t)(left / 1000000000);
-			ts.tv_nsec = (long)(left % 1000000000);
-			limit = &ts;
-		}
-		rc = semtimedop(id, ops, 2, limit);
-	} while (rc == -1 && errno == EINTR);
-	if (rc == 0)
-		return 0;
-	if (errno == EAGAIN)
-		return deadline == 0 ? -EAGAIN : -ETIMEDOUT;
-	return ipc__sysvset_fail("semop");
+	return ipc__sysvset_do(id, ops, 2, deadline);
 }
 
 static int
@@ -131,11 +93,7 @@ sysv_close(struct ipc_mutex *m)
 static int
 sysv_unlink(const struct ipc__address *a)
 {
-	char name[IPC__NAME_MAX + 1];
-	struct ipc__sysvset set;
-	int rc = sysv_name(a, name, sizeof name, &set);
-
-	return rc < 0 ? rc : ipc__sysvset_unlink(&set);
+	return ipc__sysvset_unlink_as(PREFIX, a, SEMAPHORES);
 }
 
 const struct ipc__mutex_ops ipc__mutex_sysv = {

@@ -116,9 +116,56 @@ int ipc__beside_note(int dir, const char *temp);
 void ipc__beside_done(int note, const char *temp);
 
 /* Removes what the dead left at places that the runtime directory has notes
- * of, and those notes. */
+ * of, and those notes; looks at the first `most' entries only.  UINT_MAX: at
+ * all, and at sockets that have their names as well. */
 int ipc__beside_sweep(const struct ipc__place *, unsigned most,
     ipc__told *told, void *user);
+
+/* The runtime directory, unless it is this one, whose names need no notes:
+ * -1 then, and where there is none. */
+int ipc__beside_open(int dir, bool make);
+/* The whole path of a name in an open directory: 0 or -1. */
+int ipc__beside_path(int dir, const char *name, char *path, size_t size);
+/* The directory that a path from a note leads to, to be closed, and the name in
+ * it.  -ENOENT: nowhere. */
+int ipc__beside_find(struct ipc__place *, char *path, const char **name);
+/* Removes a note, of which only itself is left: whether it did. */
+bool ipc__beside_remove(const struct ipc__place *notes, const char *name,
+    ipc__told *told, void *user);
+
+/*
+ * named.c: notes of sockets that have their names outside of it
+ */
+
+/* Which file it is. */
+struct ipc__file_id {
+	dev_t		 dev;
+	ino_t		 ino;
+	uint64_t	 born;		/* ns; 0: the file system does not know */
+	mode_t		 mode;
+	uid_t		 uid;
+};
+
+int ipc__file_id(int dir, const char *name, struct ipc__file_id *);
+bool ipc__file_same(const struct ipc__file_id *, const struct ipc__file_id *);
+
+/* Before this socket gets this name in an open directory, and when it has lost
+ * it.  id NULL: it is not made yet, and will have the sticky bit until the next
+ * note of it is made.  note: for the second; "" if there is none, and then only
+ * who uses the name next cleans up. */
+void ipc__named_note(int dir, const char *name, const struct ipc__file_id *id,
+    char *note, size_t size);
+void ipc__named_done(const char *note);
+
+/* The notes of a file that was in this directory, which is still there, under
+ * whatever name, so that nobody else has its number. */
+void ipc__named_forget(int dir, const struct ipc__file_id *);
+
+/* Sweeps one note that says `text', which is changed.  dead: its maker is;
+ * whole: with the socket.  How many things were removed; -EINVAL: it is no such
+ * note. */
+int ipc__named_sweep(const struct ipc__place *notes, const char *note,
+    char *text, bool dead, bool whole, ipc__told *told, void *user);
 
 /*
  * lock.c: one lock per name
@@ -141,6 +188,7 @@ int ipc__lock_sweep(ipc__told *told, void *user);
  * file that it is the name of.  "": there is nothing to remove. */
 struct ipc__socket_name {
 	char	path[IPC__SUN_MAX + 1];
+	char	note[IPC__TEMP_MAX + 1];	/* of ipc__named_note() */
 	dev_t	dev;
 	ino_t	ino;
 };
@@ -189,6 +237,9 @@ int ipc__unix_probe(const struct ipc__place *, const char *name);
  * there is not there any more; IPC__SOCKET_LIVE, _DATAGRAM or _OTHER: it is no
  * leftover, and was left alone; or a negative errno. */
 int ipc__unix_clear(const struct ipc__place *, const char *name);
+/* The same, but only of this file. */
+int ipc__unix_clear_same(const struct ipc__place *, const char *name,
+    const struct ipc__file_id *);
 
 /*
  * sweep.c

@@ -39,7 +39,7 @@ ipc__quick_plain_out(struct ipc_channel *ch)
 {
 	struct ipc__out *out = &ch->out;
 
-	if (out->begun || out->end || out->shut || out->reserved ||
+	if (out->quick == 0 || out->begun || out->end || out->shut || out->reserved ||
 	    out->debt.count > 0 || out->debt.zeros > 0 ||
 	    !connected(ch, &out->ready))
 		return false;
@@ -121,4 +121,91 @@ ipc__quick_recv_record(struct ipc__in *in, void *buffer, size_t size)
 {
 	return in->framed ? quick_frame(in, buffer, size) :
 	    quick_record(in, buffer, size);
+}
+
+/* So many looks are about what ipc__spin_more() does before it yields. */
+#define LOOKS	160
+
+ssize_t
+ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
+{
+	struct ipc__in *in = &ch->in;
+	ssize_t n = -1;
+	int i;
+
+	if (in->half == NULL || in->get == NULL || !ipc__spins(ch, in->half) ||
+	    ipc__be_beside(in->half) != 0)
+		return -1;
+	for (i = 0; i < LOOKS && n < 0; i++) {
+		n = ipc__quick_recv(ch, buffer, size);
+		/* Seldom: a pause would be most of what is waited in vain. */
+		if (i % 8 == 7)
+			ipc__relax();
+	}
+	in->spun = n < 0;
+	return n;
+}
+
+int
+ipc__quick_send_many(struct ipc_channel *ch, const struct iovec *messages,
+    int count)
+{
+	struct ipc__out *out = &ch->out;
+	uint64_t bytes = 0;
+	int i, n;
+
+	if (out->half == NULL || out->half->be->put_many == NULL ||
+	    !ipc__at_rest(ch, &out->ready) ||
+	    atomic_load_explicit(&ch->gone, memory_order_relaxed) ||
+	    !ipc__quick_plain_out(ch))
+		return 0;
+	if ((unsigned)count > out->look_in)
+		count = (int)out->look_in;
+	n = out->half->be->put_many(out->half, messages, count, out->quick);
+	for (i = 0; i < n; i++)
+		bytes += messages[i].iov_len;
+	out->look_in -= (unsigned)n;
+	ipc__count(out->messages, (uint64_t)n);
+	ipc__count(out->bytes, bytes);
+	return n;
+}
+
+static int
+recv_each(struct ipc_channel *ch, struct iovec *messages, int count)
+{
+	ssize_t n;
+	int i;
+
+	for (i = 0; i < count; i++) {
+		n = ipc__quick_recv(ch, messages[i].iov_base,
+		    messages[i].iov_len);
+		if (n < 0)
+			break;
+		messages[i].iov_len = (size_t)n;
+	}
+	return i;
+}
+
+int
+ipc__quick_recv_many(struct ipc_channel *ch, struct iovec *messages, int count)
+{
+	struct ipc__in *in = &ch->in;
+	uint64_t bytes = 0;
+	int i, n;
+
+	if (in->half == NULL || in->framed)
+		return 0;
+	if (in->half->be->get_many == NULL)
+		return recv_each(ch, messages, count);
+	if (!ipc__at_rest(ch, &in->ready) || !ipc__quick_plain_in(ch))
+		return 0;
+	n = in->half->be->get_many(in->half, messages, count, in->limit);
+	if (n == 0)
+		return 0;
+	for (i = 0; i < n; i++)
+		bytes += messages[i].iov_len;
+	in->vain = 0;
+	ipc__count(in->messages, (uint64_t)n);
+	ipc__count(in->bytes, bytes);
+	return n;
 }

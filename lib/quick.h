@@ -50,6 +50,12 @@ ipc__quick_send(struct ipc_channel *ch, const void *data, size_t size)
 	return true;
 }
 
+/* Several, as far as they go the short way: how many. */
+int ipc__quick_send_many(struct ipc_channel *ch, const struct iovec *messages,
+    int count);
+int ipc__quick_recv_many(struct ipc_channel *ch, struct iovec *messages,
+    int count);
+
 /* The length of a message that was received; -1: the long way. */
 static inline ssize_t
 ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
@@ -70,5 +76,8 @@ ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
 	ipc__count(in->bytes, (uint64_t)n);
 	return n;
 }
+
+/* The same, looking for a while where that costs no system call. */
+ssize_t ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size);
 
 #endif

@@ -307,6 +307,7 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 {
 	struct ipc__ready *r = side_ready(ch, dir);
 	struct pollfd fds[IPC__SOURCES + 2];
+	int64_t from = ipc__now();
 	unsigned more = 1;
 	int rc, n;
 
@@ -331,6 +332,7 @@ ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline)
 		ipc__count(ch->out.sleeps, 1);
 	rc = n == 0 ? wait_blind(ch, fds, more, deadline, dir) :
 	    sleep_on(ch, dir, fds, (unsigned)n + more, deadline);
+	r->slept = ipc__now() - from;
 	if (rc == 0 && n > 0)
 		return ipc__plain(-ETIMEDOUT);
 	if (rc == -ETIMEDOUT)

@@ -13,6 +13,11 @@
  * side sends, and however fast. */
 #define IPC__FETCH_BUDGET	1024
 #define IPC__IDLE_COST		16
+/* After so many reads that each brought little, and time (ns) between them; and
+ * reads that follow before it is tried again, if it has not helped. */
+#define IPC__GATHER_DENSE	8
+#define IPC__GATHER_REST	1024
+#define IPC__GATHER_TIME	8000
 
 /*
  * assemble.c

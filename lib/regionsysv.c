@@ -19,21 +19,6 @@
 #define TRIES	100
 
 static int
-fail(const char *call, uint64_t size)
-{
-	switch (errno) {
-	case EINVAL:
-		return ipc__fail(EINVAL, "%s: %ju bytes exceed a limit of this "
-		    "machine (kernel.shmmax)", call, (uintmax_t)size);
-	case ENOSPC:
-		return ipc__fail(ENOSPC, "%s: no segment is left "
-		    "(kernel.shmmni, kernel.shmall)", call);
-	default:
-		return ipc__fail_sys(call);
-	}
-}
-
-static int
 get_segment(key_t key, const struct ipc__address *a)
 {
 	int id = -1, flags = IPC_CREAT | IPC_EXCL | (int)(a->opt.mode & 0777);
@@ -77,14 +62,16 @@ remove_left(key_t key)
 
 /* Under this key, which is noted; -EEXIST, without a text: it is taken. */
 static int
-make_keyed(const struct ipc__address *a, key_t key)
+make_keyed(key_t key, const void *arg)
 {
+	const struct ipc__address *a = arg;
 	int id, rc;
 
 	remove_left(key);
 	id = get_segment(key, a);
 	if (id == -1)
-		return errno == EEXIST ? -EEXIST : fail("shmget", a->opt.size);
+		return errno == EEXIST ? -EEXIST :
+		    ipc__segment_failed(a->opt.size);
 	rc = own(id, a);
 	if (rc == 0)
 		rc = ipc__sysname_note(IPC__SYSV_SHM, a->name, id);
@@ -94,36 +81,13 @@ make_keyed(const struct ipc__address *a, key_t key)
 }
 
 static int
-make_named(const struct ipc__address *a)
-{
-	char dir[IPC__PATH_MAX];
-	int rc;
-	key_t key;
-
-	rc = ipc__runtime_dir(dir, sizeof dir);
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; i < TRIES; i++) {
-		key = ipc__sysv_key(dir, "/shm-", a->name, i);
-		rc = ipc__sysname_intend(IPC__SYSV_SHM, key);
-		if (rc == -EEXIST)
-			continue;
-		if (rc == 0)
-			rc = make_keyed(a, key);
-		ipc__sysname_intended(IPC__SYSV_SHM, key);
-		if (rc != -EEXIST)
-			return rc;
-	}
-	return ipc__fail(EBUSY, "shmget: all keys that were tried are taken");
-}
-
-static int
 make_key(const struct ipc__address *a, key_t key)
 {
 	int id = get_segment(key, a), rc;
 
 	if (id == -1)
-		return errno == EEXIST ? -EEXIST : fail("shmget", a->opt.size);
+		return errno == EEXIST ? -EEXIST :
+		    ipc__segment_failed(a->opt.size);
 	rc = own(id, a);
 	if (rc < 0)
 		shmctl(id, IPC_RMID, NULL);
@@ -169,7 +133,8 @@ get(const struct ipc__address *a, key_t key, int flags)
 		if (a->opt.size == 0)
 			return ipc__fail(EINVAL, "to make a region wants "
 			    "size=");
-		id = key != 0 ? make_key(a, key) : make_named(a);
+		id = key != 0 ? make_key(a, key) :
+		    ipc__sysv_make(IPC__SYSV_SHM, a->name, make_keyed, a);
 	}
 	if (id == -EEXIST)
 		return ipc__fail(EBUSY, "it is made and removed all the time");

@@ -75,6 +75,17 @@
  * sleeper whose mark came before the waker's load is rung; one whose mark came
  * after it keeps it, as the swap fails.
  *
+ * LEAVING.  A receiver that is closed leaves a mark of its own kind, odd, so
+ * that the sender comes off its fast path at the next record without having
+ * looked at anything more than before.  It is a hint and nothing else: the
+ * receiver has said goodbye on the life line first, and there the sender asks.
+ * So no fence is needed: a sender that misses the mark in one look has it in
+ * the next, as nobody takes it off (the waker's swap is left out for it, and
+ * one for an earlier mark fails), and one that sees it sees the goodbye
+ * (release, and a system call on both sides).  Whoever finds the mark and no
+ * goodbye has met a liar, or one that left and came back: it rings the bell as
+ * for a sleeper, so nobody is lost who sleeps behind it.
+ *
  * A KILL
  *   of the sender before a word is stored leaves cells and payload that no word
  *   speaks of; after it a whole record.  Between closing a line and the first
@@ -95,6 +106,7 @@
  */
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "error.h"
@@ -376,6 +388,14 @@ ipc__ring_asleep(const struct ipc__ring *r)
 	return !r->shared && r->nap & 1 && le32toh(mark) == r->nap;
 }
 
+/* The mark of the next sleep, which is never that of leaving. */
+static uint32_t
+ring_next_nap(uint32_t nap)
+{
+	nap = (nap | 1) + 2;
+	return nap == IPC__RING_LEFT ? 1 : nap;
+}
+
 /* Each mark is another one than all before, whoever made it, so that the waker
  * wipes only the one that it saw.  Relaxed: the fence comes behind it. */
 static bool
@@ -385,7 +405,7 @@ ring_doze_shared(struct ipc__ring *r)
 	    memory_order_relaxed);
 
 	while (!atomic_compare_exchange_weak_explicit(&r->own->sleep, &was,
-	    htole32((le32toh(was) | 1) + 2), memory_order_relaxed,
+	    htole32(ring_next_nap(le32toh(was))), memory_order_relaxed,
 	    memory_order_relaxed))
 		;
 	/* Pairs with the fence of ipc__ring_fenced(). */
@@ -398,7 +418,7 @@ ipc__ring_doze(struct ipc__ring *r)
 {
 	if (r->shared)
 		return ring_doze_shared(r);
-	r->nap = (r->nap | 1) + 2;
+	r->nap = ring_next_nap(r->nap);
 	if (r->own == &r->head->send)
 		ipc__ring_set(&r->own->want, ipc__ring_pos(r->want_u, 0,
 		    r->want_v), memory_order_relaxed);
@@ -421,11 +441,36 @@ ipc__ring_rise(struct ipc__ring *r)
 	    memory_order_relaxed);
 }
 
+bool
+ipc__ring_beside(struct ipc__ring *r)
+{
+	uint32_t here = htole32((uint32_t)sched_getcpu() + 1);
+
+	/* Relaxed, both: a hint.  The other side looks at this line after each
+	 * record, so it is not stored for nothing. */
+	if (atomic_load_explicit(&r->own->cpu, memory_order_relaxed) != here)
+		atomic_store_explicit(&r->own->cpu, here,
+		    memory_order_relaxed);
+	return atomic_load_explicit(&r->other->cpu, memory_order_relaxed) ==
+	    here;
+}
+
+/* Release: what was said of it elsewhere is seen by who sees the mark. */
+void
+ipc__ring_leave(struct ipc__ring *r)
+{
+	atomic_store_explicit(&r->own->sleep, IPC__RING_LEFT,
+	    memory_order_release);
+}
+
 void
 ipc__ring_rung(struct ipc__ring *r, uint32_t token)
 {
 	uint32_t was = token;
 
+	/* That mark stays. */
+	if (ipc__ring_left(token))
+		return;
 	/* Relaxed: only the value matters.  Fails if it sleeps anew. */
 	atomic_compare_exchange_strong_explicit(&r->other->sleep, &was,
 	    htole32(le32toh(token) + 1), memory_order_relaxed,

@@ -37,15 +37,16 @@
 
 /* What one side says to the other about sleeping. */
 struct ipc__ring_side {
-	_Atomic uint32_t sleep;		/* odd: asleep, wants to be rung */
+	_Atomic uint32_t sleep;		/* odd: asleep, wants to be rung; or
+					   has left */
 	_Atomic uint32_t can;		/* calls membarrier(2) to sleep */
 	_Atomic uint32_t reg;		/* is registered: omits its fence */
 	_Atomic uint32_t life;		/* opened: who is, and how it went */
 	alignas(8) _Atomic uint64_t want;/* sender: the position to ring at */
-	alignas(8) _Atomic uint64_t claim;/* sender: may write up to here */
 	_Atomic uint32_t grown;		/* sender: how often */
 	_Atomic uint32_t gate;		/* receiver: odd, is shrinking it */
-	unsigned char	 pad[24];
+	_Atomic uint32_t cpu;		/* where it was last seen, plus 1 */
+	unsigned char	 pad[28];
 };
 
 /* The start of the memory.  All fields little-endian. */
@@ -68,7 +69,10 @@ struct ipc__ring_head {
 	alignas(8) _Atomic uint64_t jump;/* line 4: where a jump leads to */
 	_Atomic uint32_t lines_used;	/* as far as the sender has grown */
 	_Atomic uint32_t payload_used;
-	unsigned char	 pad2[48];
+	/* The sender may write up to here.  Not in its side: it is stored for
+	 * each record, and the receiver looks there after each. */
+	alignas(8) _Atomic uint64_t claim;
+	unsigned char	 pad2[40];
 	unsigned char	 pad3[64];
 	/* Line 6: the receiver writes it with each payload that it gives back,
 	 * the sender reads it to see how far it has to come, and nobody has
@@ -121,6 +125,8 @@ struct ipc__ring {
 	uint64_t	 word;
 	uint64_t	 u;
 	uint64_t	 v;		/* payload: next to fill, or freed */
+	uint64_t	 free_v;	/* sender: to here it lies free in one
+					   piece; below v: not known */
 	unsigned	 cell;
 	uint32_t	 lines;		/* as in the header, checked */
 	unsigned	 shift;		/* lines is 1 << this */
@@ -134,6 +140,7 @@ struct ipc__ring {
 	/* The receiver's; between peek and release. */
 	unsigned	 cells;		/* 0: nothing was shown */
 	unsigned	 run;		/* since it last found nothing */
+	unsigned	 met;		/* of these before the last look */
 	uint64_t	 last_u;	/* the line before this one */
 	struct ipc__ring_head *head;
 	/* The sender's. */
@@ -312,6 +319,13 @@ void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
 /* What ipc__ring_peek() would show, if it is whole and fits, copied and
  * released; or -1. */
 ssize_t	ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room);
+/* Waits a moment before the next look, if that is better: see ringrecv.c. */
+void	ipc__ring_linger(const struct ipc__ring *r);
+/* What begins at our cell, when the word that we have does not say: 0, or a
+ * negative errno. */
+int	ipc__ring_find(struct ipc__ring *r, unsigned *code);
+/* Nothing is there: likewise. */
+void	ipc__ring_nothing(struct ipc__ring *r);
 /* To the line that follows by the word of this one; -EBADMSG. */
 int	ipc__ring_next(struct ipc__ring *r);
 
@@ -358,11 +372,23 @@ bool	ipc__ring_asleep(const struct ipc__ring *r);
  * process (membarrier(2)) before it looks again. */
 bool	ipc__ring_doze(struct ipc__ring *r);
 void	ipc__ring_rise(struct ipc__ring *r);
+/* Notes on which processor we are: is the other side there as well, as far as
+ * is known? */
+bool	ipc__ring_beside(struct ipc__ring *r);
 
 bool	ipc__ring_fenced(struct ipc__ring *r, uint32_t *token);
 bool	ipc__ring_due(struct ipc__ring *r);
 /* The bell was rung for that sleeper. */
 void	ipc__ring_rung(struct ipc__ring *r, uint32_t token);
+/* Our side ends, and says so where the other looks after each record. */
+#define IPC__RING_LEFT	UINT32_MAX
+void	ipc__ring_leave(struct ipc__ring *r);
+
+static inline bool
+ipc__ring_left(uint32_t token)
+{
+	return token == IPC__RING_LEFT;
+}
 
 /* After publishing or freeing: does the other side sleep, and want to be rung
  * now?  Pairs with ipc__ring_doze(). */

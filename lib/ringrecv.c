@@ -12,8 +12,9 @@
 #include "ring.h"
 
 /* After this many records in a row, wait this long before the next look. */
-#define LAZY_RUN	16u
-#define LAZY_PAUSES	16u
+#define LAZY_RUN	8u
+#define LAZY_PAUSES	64u
+#define LAZY_FEW	3u
 
 #define TINY_BYTES	sizeof ((struct ipc__ring_head *)0)->tiny
 
@@ -116,7 +117,8 @@ ring_far(struct ipc__ring *r, bool nigh, const void **data)
 			return ring_broken("no mirror");
 		r->mirrored = true;
 	}
-	if (at + size > r->touched)
+	if (at + size > r->touched &&
+	    r->touched < (size_t)r->plines * IPC__RING_LINE)
 		ring_touch(r, at, size);
 	*data = r->payload + at;
 	r->hint = r->payload + (r->next_v & (r->plines - 1)) *
@@ -125,27 +127,45 @@ ring_far(struct ipc__ring *r, bool nigh, const void **data)
 	return (ssize_t)size;
 }
 
-/* Nothing is there.  After a run of records the sender is at work on this very
- * line: whoever looks at once takes it away from under its hands, so that each
- * record costs the way of a line.  A moment later there are several. */
-static int
-ring_nothing(struct ipc__ring *r)
+static void
+ring_pause(unsigned pauses)
 {
-	unsigned i;
+	while (pauses-- > 0)
+		ipc__copy_pause();
+}
 
+/* All of our line is read, and it goes on.  Where the last look showed a record
+ * or two in the middle of many, the sender is at work on this very line:
+ * whoever looks at once takes it away from under its hands, so that each record
+ * costs the way of a line.  A moment later there are several. */
+void
+ipc__ring_linger(const struct ipc__ring *r)
+{
+	if (r->run >= LAZY_RUN && r->run - r->met < LAZY_FEW)
+		ring_pause(LAZY_PAUSES);
+}
+
+/* Nothing is there: the same. */
+void
+ipc__ring_nothing(struct ipc__ring *r)
+{
 	if (r->run >= LAZY_RUN)
-		for (i = 0; i < LAZY_PAUSES; i++)
-			ipc__copy_pause();
-	r->run = 0;
+		ring_pause(LAZY_PAUSES);
+	r->run /= 2;
+	r->met = r->run;
 	if (r->hint)
 		__builtin_prefetch(r->hint);
+}
+
+static int
+ring_none(struct ipc__ring *r)
+{
+	ipc__ring_nothing(r);
 	return -EAGAIN;
 }
 
-/* What begins at our cell, when the word that we have does not say: 0 or a
- * negative errno. */
-static int
-ring_find(struct ipc__ring *r, unsigned *code)
+int
+ipc__ring_find(struct ipc__ring *r, unsigned *code)
 {
 	unsigned tries;
 	int rc;
@@ -153,14 +173,14 @@ ring_find(struct ipc__ring *r, unsigned *code)
 	for (tries = 0; tries < 2; tries++) {
 		r->word = ring_load_word(r);
 		if (r->word == 0)
-			return ring_nothing(r);
+			return ring_none(r);
 		if (r->cell < IPC__RING_CELLS) {
 			*code = ipc__ring_code(r->word, r->cell);
 			if (*code != 0)
 				return 0;
 		}
 		if (ipc__ring_end(r->word) == IPC__END_OPEN)
-			return ring_nothing(r);
+			return ring_none(r);
 		rc = ipc__ring_next(r);
 		if (rc < 0)
 			return rc;
@@ -187,7 +207,7 @@ ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
 	if (r->cell < IPC__RING_CELLS)
 		code = ipc__ring_code(r->word, r->cell);
 	if (code == 0) {
-		rc = ring_find(r, &code);
+		rc = ipc__ring_find(r, &code);
 		if (rc < 0)
 			return rc;
 	}

@@ -187,6 +187,7 @@ ring_place(struct ipc__ring *r, uint64_t need)
 {
 	int rc;
 
+	r->free_v = 0;
 	if (ring_fit(r, need))
 		return 0;
 	rc = ipc__ring_look(r);
@@ -240,10 +241,7 @@ ring_reserve(struct ipc__ring *r, void **data, size_t size)
 		rc = ring_place(r, ipc__ring_lines(size));
 		if (rc < 0)
 			return rc;
-		*data = r->grown_v ? r->payload +
-		    (r->at_v & (r->plines - 1)) * IPC__RING_LINE :
-		    r->head->tiny + (r->at_v & (TINY_LINES - 1)) *
-		    IPC__RING_LINE;
+		*data = ring_payload(r, r->at_v);
 	}
 	return 0;
 }
@@ -284,8 +282,8 @@ ipc__ring_reserve(struct ipc__ring *r, void **data, size_t size)
 
 /* Payload that went around the cache is fenced, and what waited for that is
  * shown, oldest first. */
-static void
-ring_flush(struct ipc__ring *r)
+void
+ipc__ring_flush(struct ipc__ring *r)
 {
 	unsigned i;
 
@@ -306,14 +304,8 @@ ring_advance(struct ipc__ring *r)
 
 	if (!ipc__ring_end(r->word))
 		r->word |= (uint64_t)r->next_end << 6;
-	if (!shown && (r->unfenced || r->waiting)) {
-		r->wait[r->waiting].line = r->at;
-		r->wait[r->waiting].word = r->word;
-		if (++r->waiting == IPC__RING_HELD)
-			ring_flush(r);
-	} else if (!shown) {
-		ring_show(r);
-	}
+	if (!shown)
+		ring_leave(r);
 	r->held = false;
 	r->u = r->next_u;
 	r->at = ipc__ring_at(r, r->u);
@@ -336,8 +328,22 @@ ring_append(struct ipc__ring *r, unsigned code, unsigned cells,
 	if (flags & IPC__HOLD)
 		return;
 	if (r->unfenced || r->waiting)
-		ring_flush(r);
+		ipc__ring_flush(r);
 	ring_show(r);
+}
+
+/* How far what is free goes on from here. */
+static void
+ring_free_piece(struct ipc__ring *r)
+{
+	uint64_t size = r->grown_v ? r->plines : TINY_LINES;
+	uint64_t used = r->grown_v ? r->grown_v : TINY_LINES;
+	uint64_t end = (r->v & ~(size - 1)) + used;
+
+	/* In the mirror it goes on. */
+	if (r->mirrored && used == size)
+		end += size;
+	r->free_v = end < r->limit_v ? end : r->limit_v;
 }
 
 /* What is reserved becomes a record of this size, or a part of one. */
@@ -354,6 +360,7 @@ ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 	ipc__ring_set(&r->at->u.cell[r->cell],
 	    (r->at_v & IPC__RING_V) << 32 | size, memory_order_relaxed);
 	r->v = r->at_v + ipc__ring_lines(size);
+	ring_free_piece(r);
 	ring_append(r, r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH, 1, flags);
 }
 
@@ -365,7 +372,7 @@ ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 	ring_commit(r, size, flags);
 	/* Less than was claimed. */
 	if (r->claims && size != r->room)
-		ipc__ring_set(&r->own->claim, ipc__ring_pos(r->u, 0, r->v),
+		ipc__ring_set(&r->head->claim, ipc__ring_pos(r->u, 0, r->v),
 		    memory_order_relaxed);
 	return 0;
 }
@@ -374,7 +381,7 @@ void
 ipc__ring_publish(struct ipc__ring *r)
 {
 	if (r->unfenced || r->waiting)
-		ring_flush(r);
+		ipc__ring_flush(r);
 	if (r->held)
 		ring_show(r);
 }
@@ -473,7 +480,7 @@ ring_send_parts(struct ipc__ring *r, unsigned char *to, struct ring_rest *rest,
 	ring_commit(r, size, flags);
 	/* Fewer lines than were claimed, perhaps. */
 	if (r->claims && parts)
-		ipc__ring_set(&r->own->claim, ipc__ring_pos(r->u, 0, r->v),
+		ipc__ring_set(&r->head->claim, ipc__ring_pos(r->u, 0, r->v),
 		    memory_order_relaxed);
 }
 
@@ -501,13 +508,14 @@ ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
 }
 
 bool
-ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size)
+ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size,
+    unsigned flags)
 {
 	struct iovec iov = { (void *)(uintptr_t)data, size };
 	void *to;
 
 	if (size > PART)
-		return ring_send_any(r, &iov, 1, 0) >= 0;
+		return ring_send_any(r, &iov, 1, flags) >= 0;
 	if (ipc__ring_reserve(r, &to, size) < 0)
 		return false;
 	if (size >= IPC__COPY_ALONE && ipc__ring_far(r, size)) {
@@ -515,7 +523,7 @@ ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size)
 		r->unfenced = true;
 	} else
 		ipc__copy(to, data, size);
-	return ipc__ring_commit(r, size, 0) == 0;
+	return ipc__ring_commit(r, size, flags) == 0;
 }
 
 ssize_t

@@ -15,7 +15,7 @@
 static inline bool
 ring_claim(struct ipc__ring *r, uint64_t u, uint64_t v)
 {
-	ipc__ring_set(&r->own->claim, ipc__ring_pos(u, 0, v),
+	ipc__ring_set(&r->head->claim, ipc__ring_pos(u, 0, v),
 	    memory_order_relaxed);
 	if (r->omit)
 		atomic_signal_fence(memory_order_seq_cst);
@@ -59,6 +59,25 @@ ring_show(struct ipc__ring *r)
 	r->held = false;
 }
 
+/* Payload that went around the cache is fenced, and what waited for that is
+ * shown. */
+void	ipc__ring_flush(struct ipc__ring *r);
+
+/* The word of a line that is closed: it is shown, or waits for its payload. */
+static inline void
+ring_leave(struct ipc__ring *r)
+{
+	if (!r->unfenced && r->waiting == 0) {
+		ring_show(r);
+		return;
+	}
+	r->wait[r->waiting].line = r->at;
+	r->wait[r->waiting].word = r->word;
+	r->held = false;
+	if (++r->waiting == IPC__RING_HELD)
+		ipc__ring_flush(r);
+}
+
 /* If another record like this one would not fit behind it, the line is closed
  * with it: the next record then touches one line, not two. */
 static inline void
@@ -74,8 +93,18 @@ ring_foresee(struct ipc__ring *r, unsigned cells)
 		r->word |= (uint64_t)r->next_end << 6;
 }
 
+/* Where payload of this position lies. */
+static inline unsigned char *
+ring_payload(const struct ipc__ring *r, uint64_t v)
+{
+	return r->grown_v ? r->payload + (v & (r->plines - 1)) *
+	    IPC__RING_LINE : r->head->tiny + (v & (TINY_LINES - 1)) *
+	    IPC__RING_LINE;
+}
+
 /* A message longer than that. */
-bool	ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size);
+bool	ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size,
+	    unsigned flags);
 
 /*
  * ringroom.c

@@ -66,6 +66,7 @@ ipc__ring_unreal(struct ipc__ring *r)
 	/* Whatever comes next looks at the limits. */
 	r->limit_u = r->u;
 	r->limit_v = r->v;
+	r->free_v = 0;
 }
 
 bool
@@ -278,7 +279,7 @@ shrink_memory(struct ipc__ring *r)
 static bool
 shrink_agreed(const struct ipc__ring *r)
 {
-	uint64_t claim = ipc__ring_get(&r->other->claim,
+	uint64_t claim = ipc__ring_get(&r->head->claim,
 	    memory_order_relaxed);
 
 	return claim == ipc__ring_pos(r->u, 0, r->v) || (r->cell == 0 &&

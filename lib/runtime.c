@@ -126,14 +126,16 @@ open_in(int dir, const char *name, bool make, const char *path)
 	bool made = false;
 	int fd, rc, tries = 0;
 
-	do {
-		if (make)
-			made = mkdirat(dir, name, wanted_mode()) == 0;
-		if (make && !made && errno != EEXIST)
-			return ipc__fail_path("mkdir", path);
+	/* It is nearly always there. */
+	for (;;) {
 		fd = openat(dir, name,
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	} while (make && fd == -1 && errno == ENOENT && ++tries < TRIES);
+		if (!make || fd != -1 || errno != ENOENT || tries++ == TRIES)
+			break;
+		made = mkdirat(dir, name, wanted_mode()) == 0;
+		if (!made && errno != EEXIST)
+			return ipc__fail_path("mkdir", path);
+	}
 	if (fd == -1 && errno == ENOENT && !make)
 		return -ENOENT;
 	if (fd == -1) {

@@ -10,11 +10,8 @@
 #include <sys/sem.h>
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <time.h>
 
 #include "core.h"
-#include "name.h"
 #include "rwlock.h"
 #include "sysvset.h"
 
@@ -51,55 +48,12 @@ sysv_unlocking(struct sysv_rwlock *v)
 }
 
 static int
-sysv_name(const struct ipc__address *a, char *name, size_t size,
-    struct ipc__sysvset *set)
-{
-	if (snprintf(name, size, PREFIX "%s", a->name) >= (int)size)
-		return ipc__fail(ENAMETOOLONG, "the name exceeds %d bytes",
-		    IPC__NAME_MAX);
-	*set = (struct ipc__sysvset){ .address = a, .name = name,
-	    .count = SEMAPHORES, .value = ALL };
-	return 0;
-}
-
-static int
 sysv_open(struct ipc_rwlock *l, const struct ipc__address *a, int flags)
 {
-	char name[IPC__NAME_MAX + 1];
-	struct ipc__sysvset set;
-	int rc = sysv_name(a, name, sizeof name, &set);
+	int rc = ipc__sysvset_open_as(PREFIX, a, SEMAPHORES, ALL, flags);
 
-	if (rc == 0)
-		rc = ipc__sysvset_open(&set, flags);
 	sysv_state(l)->id = rc;
 	return rc < 0 ? rc : 0;
-}
-
-/* All of ops at once.  deadline: -1 never, 0 do not wait. */
-static int
-sysv_do(int id, struct sembuf *ops, unsigned count, int64_t deadline)
-{
-	struct timespec ts, *limit = NULL;
-	int64_t left;
-	int rc;
-
-	for (unsigned i = 0; deadline == 0 && i < count; i++)
-		ops[i].sem_flg |= IPC_NOWAIT;
-	do {
-		if (deadline > 0) {
-			left = deadline - ipc__now();
-			left = left > 0 ? left : 0;
-			ts.tv_sec = (time_t)(left / 1000000000);
-			ts.tv_nsec = (long)(left % 1000000000);
-			limit = &ts;
-		}
-		rc = semtimedop(id, ops, count, limit);
-	} while (rc == -1 && errno == EINTR);
-	if (rc == 0)
-		return 0;
-	if (errno == EAGAIN)
-		return deadline == 0 ? -EAGAIN : -ETIMEDOUT;
-	return ipc__sysvset_fail("semop");
 }
 
 /* With a token: how often a writer has come in and not gone. */
@@ -128,8 +82,8 @@ sysv_read(int id, int timeout)
 		{ .sem_num = WANTED, .sem_op = 0 },
 		{ .sem_num = TOKENS, .sem_op = -1, .sem_flg = SEM_UNDO }
 	};
-	int rc = sysv_do(id, ops, 2, timeout > 0 ? ipc__deadline(timeout) :
-	    timeout);
+	int rc = ipc__sysvset_do(id, ops, 2, timeout > 0 ?
+	    ipc__deadline(timeout) : timeout);
 
 	if (rc < 0)
 		return rc;
@@ -164,14 +118,14 @@ sysv_take_all(int id, int64_t deadline)
 		{ .sem_num = INSIDE, .sem_op = 1 },
 		{ .sem_num = WANTED, .sem_op = 1, .sem_flg = SEM_UNDO }
 	}, take[] = { ops[0], ops[1] }, want = ops[2];
-	int rc = sysv_do(id, ops, 3, 0);
+	int rc = ipc__sysvset_do(id, ops, 3, 0);
 
 	if (rc != -EAGAIN || deadline == 0)
 		return rc;
-	rc = sysv_do(id, &want, 1, -1);
+	rc = ipc__sysvset_do(id, &want, 1, -1);
 	if (rc < 0)
 		return rc;
-	rc = sysv_do(id, take, 2, deadline);
+	rc = ipc__sysvset_do(id, take, 2, deadline);
 	if (rc < 0) {
 		want.sem_op = -1;
 		(void)semop(id, &want, 1);
@@ -235,11 +189,7 @@ sysv_unlock(struct ipc_rwlock *l, unsigned place)
 static int
 sysv_unlink(const struct ipc__address *a)
 {
-	char name[IPC__NAME_MAX + 1];
-	struct ipc__sysvset set;
-	int rc = sysv_name(a, name, sizeof name, &set);
-
-	return rc < 0 ? rc : ipc__sysvset_unlink(&set);
+	return ipc__sysvset_unlink_as(PREFIX, a, SEMAPHORES);
 }
 
 const struct ipc__rwlock_ops ipc__rwlock_sysv = {

@@ -7,9 +7,7 @@
 #include <sys/ipc.h>
 #include <sys/sem.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core.h"
@@ -67,33 +65,6 @@ sysv_adopt(struct sysv_sem *v)
 	atomic_store_explicit(&v->process, now, memory_order_relaxed);
 }
 
-/* semop(2) until a deadline; a timeout of 0 is IPC_NOWAIT. */
-static int
-sysv_do(int id, struct sembuf *op, int timeout)
-{
-	int64_t end = ipc__deadline(timeout), left;
-	struct timespec ts, *limit = NULL;
-	int rc;
-
-	if (timeout == 0)
-		op->sem_flg |= IPC_NOWAIT;
-	do {
-		if (timeout > 0) {
-			left = end - ipc__now();
-			left = left > 0 ? left : 0;
-			ts.tv_sec = (time_t)(left / 1000000000);
-			ts.tv_nsec = (long)(left % 1000000000);
-			limit = &ts;
-		}
-		rc = semtimedop(id, op, 1, limit);
-	} while (rc == -1 && errno == EINTR);
-	if (rc == 0)
-		return 0;
-	if (errno == EAGAIN)
-		return timeout == 0 ? -EAGAIN : -ETIMEDOUT;
-	return ipc__sysvset_fail("semop");
-}
-
 static int
 sysv_wait(struct ipc_sem *s, int timeout)
 {
@@ -104,7 +75,8 @@ sysv_wait(struct ipc_sem *s, int timeout)
 
 	if (v->undo)
 		sysv_adopt(v);
-	rc = sysv_do(v->id, &op, timeout);
+	rc = ipc__sysvset_do(v->id, &op, 1, timeout > 0 ?
+	    ipc__deadline(timeout) : timeout);
 	if (rc == 0 && v->undo)
 		atomic_fetch_add_explicit(&v->held, 1, memory_order_relaxed);
 	return rc;

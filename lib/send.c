@@ -235,8 +235,10 @@ begin(struct ipc_channel *ch, size_t total)
 		out->owner = pthread_self();
 	if (ipc__unlikely(total > out->half->record))
 		ipc__be_expect(out->half, total);
-	if (ipc__likely(out->look_in-- > 0))
+	if (ipc__likely(out->look_in-- > 0 && !out->half->left))
 		return 0;
+	(void)ipc__be_beside(out->half);
+	out->half->left = false;
 	out->look_in = out->half->be->traits & IPC__SPINS ?
 	    IPC__LOOK_EVERY_SPIN : IPC__LOOK_EVERY;
 	if (out->life != NULL && out->half->be->traits & IPC__SILENT)

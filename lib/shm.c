@@ -50,6 +50,15 @@ static const struct ipc__ring_ops shm_ring_ops = {
 	.release	= ipc__shm_release_memory
 };
 
+/* Nothing is to be done but to put it there. */
+static bool
+shm_direct(const struct ipc__half *h)
+{
+	const struct ipc__shm *s = shm_state(h);
+
+	return !s->slots && !s->map->sync && !h->left;
+}
+
 int
 ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 {
@@ -77,8 +86,8 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 	else if (atomic_load_explicit(&r->own->can, memory_order_relaxed))
 		return ipc__fail(EOPNOTSUPP, "this ring relies on "
 		    "membarrier(2), which this process may not call");
-	s->direct = !s->slots && !map->sync;
 	s->map = map;
+	s->direct = shm_direct(h);
 	h->fd = -1;
 	h->record = s->slots ? s->latest.size : r->record;
 	h->capacity = s->slots ? s->latest.size : (size_t)map->payload;
@@ -127,6 +136,9 @@ ipc__shm_close(struct ipc__half *h, bool clean)
 
 	if (s->map && s->opened && clean)
 		ipc__shm_farewell(h);
+	/* Opened, there is no sender that would end with its receiver. */
+	if (s->map && !s->opened && h->dir == IPC_RECV && clean)
+		ipc__ring_leave(&s->ring);
 	if (s->map)
 		ipc__shm_unref(s->map);
 	ipc__latest_leave(&s->latest);
@@ -153,6 +165,11 @@ shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token)
 		n = write(bell, &one, sizeof one);
 	while (n < 0 && errno == EINTR);
 	ipc__ring_rung(&s->ring, token);
+	if (ipc__ring_left(token) && bell == s->map->bell[0]) {
+		/* The next send is to go the long way. */
+		h->left = true;
+		s->direct = false;
+	}
 	/* Relaxed: a counter with one writer. */
 	atomic_store_explicit(&h->wakes, atomic_load_explicit(&h->wakes,
 	    memory_order_relaxed) + 1, memory_order_relaxed);
@@ -263,6 +280,7 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 		return rc;
 	if (s->map->sync)
 		synced = shm_sync(s->map);
+	s->direct = shm_direct(h);
 	shm_wake_receiver(s);
 	return synced < 0 ? synced : rc;
 }
@@ -288,6 +306,36 @@ ipc__shm_get(struct ipc__half *h, void *buffer, size_t room)
 		return -1;
 	n = ring_get(&s->ring, buffer, room);
 	if (n >= 0)
+		shm_wake_sender(s);
+	return n;
+}
+
+int
+ipc__shm_put_many(struct ipc__half *h, const struct iovec *messages,
+    int count, size_t most)
+{
+	struct ipc__shm *s = shm_state(h);
+	int n;
+
+	if (!s->direct)
+		return 0;
+	n = ring_put_many(&s->ring, messages, count, most);
+	if (n > 0)
+		shm_wake_receiver(s);
+	return n;
+}
+
+int
+ipc__shm_get_many(struct ipc__half *h, struct iovec *messages, int count,
+    size_t most)
+{
+	struct ipc__shm *s = shm_state(h);
+	int n;
+
+	if (s->slots)
+		return 0;
+	n = ring_get_many(&s->ring, messages, count, most);
+	if (n > 0)
 		shm_wake_sender(s);
 	return n;
 }
@@ -453,6 +501,15 @@ ipc__shm_calm(const struct ipc__half *h)
 	const struct ipc__shm *s = shm_state(h);
 
 	return shm_large(h) && s->unquiet < CALM_TRIES ? s->calm : -1;
+}
+
+/* Many that share a mark have no one place. */
+bool
+ipc__shm_beside(struct ipc__half *h)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	return !s->shared && ipc__ring_beside(&s->ring);
 }
 
 int

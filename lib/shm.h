@@ -105,6 +105,10 @@ int	ipc__shm_reserve(struct ipc__half *h, void **data, size_t size);
 int	ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags);
 bool	ipc__shm_put(struct ipc__half *h, const void *data, size_t size);
 ssize_t	ipc__shm_get(struct ipc__half *h, void *buffer, size_t room);
+int	ipc__shm_put_many(struct ipc__half *h, const struct iovec *messages,
+	    int count, size_t most);
+int	ipc__shm_get_many(struct ipc__half *h, struct iovec *messages,
+	    int count, size_t most);
 ssize_t	ipc__shm_peek(struct ipc__half *h, const void **data,
 	    unsigned *flags);
 void	ipc__shm_release(struct ipc__half *h, unsigned flags);
@@ -113,6 +117,7 @@ int	ipc__shm_watch(const struct ipc__half *h, int dir,
 	    struct pollfd *fds);
 int	ipc__shm_arm(struct ipc__half *h, int dir);
 int64_t	ipc__shm_calm(const struct ipc__half *h);
+bool	ipc__shm_beside(struct ipc__half *h);
 void	ipc__shm_stretch(struct ipc__half *h, size_t more);
 void	ipc__shm_close(struct ipc__half *h, bool clean);
 /* shmopen.c: an opened end says goodbye. */

@@ -49,14 +49,13 @@ short_named(const char *dir)
 
 	at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0)
-		return ipc__fail(errno, "%s: open: %s", dir, strerror(errno));
+		return ipc__fail_path("open", dir);
 	ipc__temp_name(name, sizeof name, "ring");
 	note = ipc__beside_note(at, name);
 	fd = openat(at, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC |
 	    O_NOFOLLOW, 0600);
 	if (fd < 0)
-		fd = ipc__fail(errno, "%s/%s: open: %s", dir, name,
-		    strerror(errno));
+		fd = ipc__fail_path("open a file in", dir);
 	else
 		unlinkat(at, name, 0);
 	ipc__beside_done(note, name);
@@ -80,7 +79,7 @@ nameless(const struct ipc__address *a, const char *path, int flags)
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
 		fd = short_named(dir);
 	else if (fd < 0)
-		return ipc__fail(errno, "%s: open: %s", dir, strerror(errno));
+		return ipc__fail_path("open", dir);
 	if (fd < 0)
 		return fd;
 	if ((a->opt.uid != (uid_t)-1 || a->opt.gid != (gid_t)-1) &&
@@ -94,20 +93,12 @@ nameless(const struct ipc__address *a, const char *path, int flags)
 	return rc;
 }
 
-/* A socket can not be opened at all. */
 static int
 file_failed(const char *path)
 {
-	struct stat st;
-	int code = errno;
-
-	if (code == ENXIO && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		return ipc__fail(EPROTOTYPE, "this is a socket: a meeting "
-		    "point is for ipc_connect");
-	if (code == ENOENT)
+	if (errno == ENOENT)
 		return ipc__fail(ENOENT, "there is no ring of this name");
-	errno = code;
-	return ipc__fail_sys("open");
+	return ipc__file_failed(path);
 }
 
 /* Makes a whole ring and gives it its name; -EEXIST if that is taken. */

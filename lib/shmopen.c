@@ -107,7 +107,7 @@ bell_open(const char *base, unsigned which, int how, mode_t mode, uid_t uid,
 		return ipc__fail_sys("mkfifo");
 	fd = open(path, how | flags);
 	if (fd < 0)
-		return ipc__fail(errno, "%s: open: %s", path, strerror(errno));
+		return ipc__fail_path("open", path);
 	rc = bell_check(fd, path, mode, uid, &made);
 	if (rc == 0 && made)
 		rc = shm_own(fd, mode, uid, gid);

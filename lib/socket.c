@@ -3,7 +3,6 @@
  * Making sockets, taking those that others made, and moving bytes and records
  * through them, each with one system call that never waits.
  */
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -31,28 +30,11 @@ union control {
 };
 
 int
-ipc__socket_fail(const char *call)
-{
-	struct rlimit limit;
-	int code = errno;
-
-	if (code == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
-		return ipc__fail(code, "%s: this process has its %llu open "
-		    "files (RLIMIT_NOFILE)", call,
-		    (unsigned long long)limit.rlim_cur);
-	if (code == ENFILE)
-		return ipc__fail(code, "%s: the system has all the open files "
-		    "that it may have (fs.file-max)", call);
-	errno = code;
-	return ipc__fail_sys(call);
-}
-
-int
 ipc__socket_new(int domain, int type)
 {
 	int fd = socket(domain, type | SOCK_CLOEXEC, 0);
 
-	return fd >= 0 ? fd : ipc__socket_fail("socket");
+	return fd >= 0 ? fd : ipc__fail_sys("socket");
 }
 
 int
@@ -62,7 +44,7 @@ ipc__socket_pair(struct ipc__half *a, struct ipc__half *b,
 	int fds[2];
 
 	if (socketpair(kind->domain, kind->type | SOCK_CLOEXEC, 0, fds) < 0)
-		return ipc__socket_fail("socketpair");
+		return ipc__fail_sys("socketpair");
 	a->fd = fds[0];
 	b->fd = fds[1];
 	kind->size(a, address->opt.capacity);
@@ -151,7 +133,7 @@ ipc__socket_accept(const struct ipc__half *listener)
 	case ETIMEDOUT:
 		return -EAGAIN;
 	default:
-		return ipc__socket_fail("accept");
+		return ipc__fail_sys("accept");
 	}
 }
 

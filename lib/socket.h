@@ -74,8 +74,6 @@ int ipc__socket_accept_shared(int fd);
 int ipc__socket_accept(const struct ipc__half *listener);
 /* Nothing gets into this socket's queue while it is deaf. */
 int ipc__socket_deafen(int fd, bool deaf);
-/* The call failed with errno: a text that names the limit that was met. */
-int ipc__socket_fail(const char *call);
 /* -ENOTSOCK, -EINVAL: the descriptor is of another kind. */
 int ipc__socket_check(int fd, const struct ipc__socket_kind *);
 /* -EINVAL, -ENOTCONN: it does not listen, or does, or has no other end. */

@@ -116,7 +116,7 @@ ipc__unix_refused(const char *name, const struct ipc__socket_kind *kind)
 		return ipc__fail(code, "connect: nobody listens at %s: %s",
 		    name, strerror(code));
 	if (code != EPROTOTYPE)
-		return ipc__socket_fail("connect");
+		return ipc__fail_sys("connect");
 	if (kind->type == SOCK_DGRAM)
 		return ipc__fail(code, "connect: %s is the meeting point of a "
 		    "session: use ipc_connect", name);

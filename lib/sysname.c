@@ -486,3 +486,22 @@ ipc__sysname_leave(enum ipc__sysv kind, int id)
 {
 	drop_notes(kind, id, getpid());
 }
+
+uint32_t
+ipc__sysv_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/ipc", &st) == 0 ? (uint32_t)st.st_ino : 0;
+}
+
+int
+ipc__sysv_reaches(uint32_t theirs)
+{
+	uint32_t ours = ipc__sysv_namespace();
+
+	if (theirs == 0 || ours == 0 || theirs == ours)
+		return 0;
+	return ipc__fail(EOPNOTSUPP, "the other side is in another IPC "
+	    "namespace, and so are its System V objects");
+}

@@ -89,11 +89,20 @@ struct ipc__sysname_sweeper {
 };
 int ipc__sysname_sweep(const struct ipc__sysname_sweeper *);
 
+/* Ids mean something in one IPC namespace only, which this is a number of; 0:
+ * not known.  Is the one of the other side ours?  0, or -EOPNOTSUPP. */
+uint32_t ipc__sysv_namespace(void);
+int ipc__sysv_reaches(uint32_t theirs);
+
 /* The directory of the notes, open, for other notes of the same namespace (with
  * names that begin with none of msg-, shm- and sem-); path: what it is called.
  * Closing removes it if it is empty, so that whoever makes a file there and
  * meets -ENOENT begins again.  make: if it is missing; else that is -ENOENT. */
 int ipc__sysname_open(bool make, char *path, size_t size);
 void ipc__sysname_close(int dir, const char *path);
+
+/* shmget(2) of so many bytes failed with errno: names the limit that was met.
+ * In syslimit.c. */
+int ipc__segment_failed(uint64_t size);
 
 #endif

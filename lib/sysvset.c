@@ -19,12 +19,12 @@
 #include <sys/ipc.h>
 #include <sys/sem.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include <ipc/channel.h>
-
-#include "error.h"
+#include "core.h"
 #include "name.h"
 #include "sysname.h"
 #include "sysvset.h"
@@ -64,11 +64,13 @@ ipc__sysvset_fail(const char *call)
  * Making
  */
 
-/* FNV-1a of where and what. */
-key_t
-ipc__sysv_key(const char *dir, const char *kind, const char *name, unsigned i)
+/* FNV-1a of where and what; the i-th try, as others may have taken that. */
+static key_t
+derive_key(const char *dir, int kind, const char *name, unsigned i)
 {
-	const char *const parts[] = { dir, kind, name };
+	const char *const parts[] = {
+		dir, kind == IPC__SYSV_SEM ? "/sem-" : "/shm-", name
+	};
 	uint32_t h = UINT32_C(0x811c9dc5);
 
 	for (size_t p = 0; p < 3; p++)
@@ -76,6 +78,32 @@ ipc__sysv_key(const char *dir, const char *kind, const char *name, unsigned i)
 			h = (h ^ (unsigned char)*s) * UINT32_C(0x01000193);
 	h = (h + i * UINT32_C(0x9e3779b9)) & 0x7fffffff;
 	return h != 0 ? (key_t)h : 1;
+}
+
+/* The other one of that key may be another thread of ours. */
+int
+ipc__sysv_make(int kind, const char *name,
+    int (*make)(key_t key, const void *arg), const void *arg)
+{
+	char dir[IPC__PATH_MAX];
+	int rc;
+	key_t key;
+
+	rc = ipc__runtime_dir(dir, sizeof dir);
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; i < TRIES; i++) {
+		key = derive_key(dir, kind, name, i);
+		rc = ipc__sysname_intend(kind, key);
+		if (rc == -EEXIST)
+			continue;
+		if (rc == 0)
+			rc = make(key, arg);
+		ipc__sysname_intended(kind, key);
+		if (rc != -EEXIST)
+			return rc;
+	}
+	return ipc__fail(EBUSY, "all keys that were tried are taken");
 }
 
 static int
@@ -114,16 +142,17 @@ set_remove_left(key_t key, int count)
 
 /* Under this key, which is noted; -EEXIST, without a text: it is taken. */
 static int
-set_make_keyed(const struct ipc__sysvset *set, key_t key)
+set_make_keyed(key_t key, const void *arg)
 {
-	union semun arg = { .val = (int)set->value };
+	const struct ipc__sysvset *set = arg;
+	union semun one = { .val = (int)set->value };
 	int id, rc = 0;
 
 	set_remove_left(key, set->count);
 	id = semget(key, set->count, IPC_CREAT | IPC_EXCL | 0600);
 	if (id == -1)
 		return errno == EEXIST ? -EEXIST : ipc__sysvset_fail("semget");
-	if (semctl(id, 0, SETVAL, arg) == -1)
+	if (semctl(id, 0, SETVAL, one) == -1)
 		rc = ipc__sysvset_fail("semctl(SETVAL)");
 	if (rc == 0)
 		rc = set_own(id, set->address);
@@ -132,31 +161,6 @@ set_make_keyed(const struct ipc__sysvset *set, key_t key)
 	if (rc < 0)
 		semctl(id, 0, IPC_RMID);
 	return rc < 0 ? rc : id;
-}
-
-/* The other one of that key may be another thread of ours. */
-static int
-set_make_named(const struct ipc__sysvset *set)
-{
-	char dir[IPC__PATH_MAX];
-	int rc;
-	key_t key;
-
-	rc = ipc__runtime_dir(dir, sizeof dir);
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; i < TRIES; i++) {
-		key = ipc__sysv_key(dir, "/sem-", set->name, i);
-		rc = ipc__sysname_intend(IPC__SYSV_SEM, key);
-		if (rc == -EEXIST)
-			continue;
-		if (rc == 0)
-			rc = set_make_keyed(set, key);
-		ipc__sysname_intended(IPC__SYSV_SEM, key);
-		if (rc != -EEXIST)
-			return rc;
-	}
-	return ipc__fail(EBUSY, "semget: all keys that were tried are taken");
 }
 
 /* From half made to made, in one step. */
@@ -277,7 +281,8 @@ set_get(const struct ipc__sysvset *set, int flags)
 			return ipc__fail(ENOENT, "there is no such semaphore");
 		if (id == -ENOENT)
 			id = set->key != 0 ? set_make_key(set) :
-			    set_make_named(set);
+			    ipc__sysv_make(IPC__SYSV_SEM, set->name,
+			    set_make_keyed, set);
 	}
 	if (id == -EEXIST)
 		return ipc__fail(EBUSY, "it is made and removed all the time");
@@ -329,4 +334,68 @@ ipc__sysvset_unlink(const struct ipc__sysvset *set)
 		(void)ipc__sysname_forget(IPC__SYSV_SEM, set->name, id);
 	ipc__sysname_unlock(lock, IPC__SYSV_SEM, name);
 	return rc;
+}
+
+/*
+ * For others
+ */
+
+static int
+set_as(struct ipc__sysvset *set, const char *prefix,
+    const struct ipc__address *a, char *name, size_t size)
+{
+	if (snprintf(name, size, "%s%s", prefix, a->name) >= (int)size)
+		return ipc__fail(ENAMETOOLONG, "the name exceeds %d bytes",
+		    IPC__NAME_MAX);
+	set->address = a;
+	set->name = name;
+	return 0;
+}
+
+int
+ipc__sysvset_open_as(const char *prefix, const struct ipc__address *a,
+    int count, unsigned value, int flags)
+{
+	struct ipc__sysvset set = { .count = count, .value = value };
+	char name[IPC__NAME_MAX + 1];
+	int rc = set_as(&set, prefix, a, name, sizeof name);
+
+	return rc < 0 ? rc : ipc__sysvset_open(&set, flags);
+}
+
+int
+ipc__sysvset_unlink_as(const char *prefix, const struct ipc__address *a,
+    int count)
+{
+	struct ipc__sysvset set = { .count = count };
+	char name[IPC__NAME_MAX + 1];
+	int rc = set_as(&set, prefix, a, name, sizeof name);
+
+	return rc < 0 ? rc : ipc__sysvset_unlink(&set);
+}
+
+int
+ipc__sysvset_do(int id, struct sembuf *ops, unsigned count, int64_t deadline)
+{
+	struct timespec ts, *limit = NULL;
+	int64_t left;
+	int rc;
+
+	for (unsigned i = 0; deadline == 0 && i < count; i++)
+		ops[i].sem_flg |= IPC_NOWAIT;
+	do {
+		if (deadline > 0) {
+			left = deadline - ipc__now();
+			left = left > 0 ? left : 0;
+			ts.tv_sec = (time_t)(left / 1000000000);
+			ts.tv_nsec = (long)(left % 1000000000);
+			limit = &ts;
+		}
+		rc = semtimedop(id, ops, count, limit);
+	} while (rc == -1 && errno == EINTR);
+	if (rc == 0)
+		return 0;
+	if (errno == EAGAIN)
+		return deadline == 0 ? -EAGAIN : -ETIMEDOUT;
+	return ipc__sysvset_fail("semop");
 }

@@ -23,10 +23,24 @@ struct ipc__sysvset {
 int ipc__sysvset_open(const struct ipc__sysvset *, int flags);
 int ipc__sysvset_unlink(const struct ipc__sysvset *);
 
-/* A key for a name, so that what was made under it and not yet noted is found
- * again; the i-th try, as others may have taken that. */
-key_t ipc__sysv_key(const char *dir, const char *kind, const char *name,
-    unsigned i);
+/* The same of what is no semaphore to its user, whose names have a prefix that
+ * keeps them from those of others. */
+int ipc__sysvset_open_as(const char *prefix, const struct ipc__address *,
+    int count, unsigned value, int flags);
+int ipc__sysvset_unlink_as(const char *prefix, const struct ipc__address *,
+    int count);
+
+/* semop(2), all at once, until a deadline; -1: never, 0: does not wait. */
+struct sembuf;
+int ipc__sysvset_do(int id, struct sembuf *ops, unsigned count,
+    int64_t deadline);
+
+/* Makes a System V object of this kind (IPC__SYSV_*) and name by make(), under
+ * a key that is derived from the name, so that what a killed one made and did
+ * not note is found again, and that is noted as intended meanwhile.  make: its
+ * id, or -EEXIST, without a text, where others have that key. */
+int ipc__sysv_make(int kind, const char *name,
+    int (*make)(key_t key, const void *arg), const void *arg);
 
 /* What errno means here. */
 int ipc__sysvset_fail(const char *call);

@@ -107,7 +107,7 @@ static int
 change(int fd, const struct ipc__options *opt, const struct ipc__place *place,
     const char *name, const struct stat *st)
 {
-	bool chmods = (st->st_mode & 0777) != opt->mode;
+	bool chmods = (st->st_mode & 07777) != opt->mode;
 	bool chowns = opt->uid != (uid_t)-1 || opt->gid != (gid_t)-1;
 	int rc = 0;
 
@@ -140,7 +140,8 @@ dress(const struct ipc__address *a, const struct ipc__place *place,
 
 /* A relative path would mean something else after a chdir(2). */
 static void
-remember(struct ipc__socket_name *name, const char *path, const struct stat *st)
+remember(struct ipc__socket_name *name, const char *path, const char *note,
+    const struct stat *st)
 {
 	char cwd[IPC__PATH_MAX];
 	int n = -1;
@@ -153,6 +154,7 @@ remember(struct ipc__socket_name *name, const char *path, const struct stat *st)
 		    IPC__SUN_MAX, cwd, path);
 	if (n < 0 || (size_t)n >= sizeof name->path)
 		strlcpy(name->path, path, sizeof name->path);
+	strlcpy(name->note, note, sizeof name->note);
 	name->dev = st->st_dev;
 	name->ino = st->st_ino;
 }
@@ -337,26 +339,41 @@ bind_temp(const struct ipc__place *place, const char *base, int fd, char *temp,
 	return rc < 0 ? ipc__fail_path("bind", place->path) : 0;
 }
 
+/* What is called temp now is going to be called base. */
+static void
+note_name(const struct ipc__place *place, const char *temp, const char *base,
+    char *note)
+{
+	struct ipc__file_id id;
+
+	note[0] = '\0';
+	if (ipc__file_id(place->dir, temp, &id) == 0)
+		ipc__named_note(place->dir, base, &id, note,
+		    IPC__TEMP_MAX + 1);
+}
+
 /* The name is there when all is done, and otherwise nothing is. */
 static int
 listen_at(const struct ipc__address *a, const struct ipc__place *place,
-    const char *base, int fd, struct stat *st)
+    const char *base, int fd, struct stat *st, char *note)
 {
 	char temp[IPC__TEMP_MAX + 1];
-	int note, rc;
+	int hidden, rc;
 
-	rc = bind_temp(place, base, fd, temp, sizeof temp, &note);
+	rc = bind_temp(place, base, fd, temp, sizeof temp, &hidden);
 	if (rc < 0)
 		return rc;
 	rc = dress(a, place, temp, st);
 	if (rc == 0 && listen(fd, a->opt.backlog > 0 ? (int)a->opt.backlog :
 	    SOMAXCONN) == -1)
 		rc = ipc__fail_sys("listen");
-	if (rc == 0)
+	if (rc == 0) {
+		note_name(place, temp, base, note);
 		rc = publish(place, temp, base);
+	}
 	if (rc < 0)
 		unlinkat(place->dir, temp, 0);
-	ipc__beside_done(note, temp);
+	ipc__beside_done(hidden, temp);
 	return rc;
 }
 
@@ -386,42 +403,62 @@ remove_same(int dir, const char *name, const struct stat *ours)
 		unlinkat(dir, name, 0);
 }
 
-/* A datagram socket is ready when it is bound. */
 static int
-bind_datagram(const struct ipc__address *a, const struct ipc__place *place,
-    const char *base, int fd, struct stat *st)
+bind_free(const struct ipc__place *place, const char *base, int fd)
 {
 	int rc, tries = 0;
 
 	while ((rc = bind_at(fd, place, base)) == -EADDRINUSE) {
-		rc = ++tries < TRIES ? make_way(place, base,
-		    SOCK_DGRAM) :
+		rc = ++tries < TRIES ? make_way(place, base, SOCK_DGRAM) :
 		    fail_tries(place->path);
 		if (rc < 0)
 			return rc;
 	}
 	errno = -rc;
+	return rc < 0 ? ipc__fail_path("bind", place->path) : 0;
+}
+
+/* A datagram socket is ready when it is bound.  Until it is dressed it has the
+ * sticky bit, which tells whoever finds the first note that it is ours. */
+static int
+bind_datagram(const struct ipc__address *a, const struct ipc__place *place,
+    const char *base, int fd, struct stat *st, char *note)
+{
+	char coming[IPC__TEMP_MAX + 1];
+	int rc;
+
+	ipc__named_note(place->dir, base, NULL, coming, sizeof coming);
+	if (coming[0] != '\0')
+		fchmod(fd, a->opt.mode | S_ISVTX);
+	rc = bind_free(place, base, fd);
 	if (rc < 0)
-		return ipc__fail_path("bind", place->path);
+		goto out;
 	/* Known before anything can fail, to be removed if something does. */
-	if (fstatat(place->dir, base, st, AT_SYMLINK_NOFOLLOW) == -1)
-		return ipc__fail_path("stat", place->path);
+	if (fstatat(place->dir, base, st, AT_SYMLINK_NOFOLLOW) == -1) {
+		rc = ipc__fail_path("stat", place->path);
+		goto out;
+	}
+	note_name(place, base, base, note);
 	rc = dress(a, place, base, st);
 	if (rc < 0)
 		remove_same(place->dir, base, st);
+out:
+	ipc__named_done(coming);
 	return rc;
 }
 
-/* Removes what makers who were killed left beside the name; but not for each of
- * the many private names that clients may have. */
+/* Removes what makers who were killed left, beside the name and elsewhere; but
+ * not for each of the many private names that clients may have. */
 static void
 clear_away(const struct ipc__place *place, const char *base)
 {
 	uint64_t start_time;
 	pid_t pid;
 
-	if (!ipc__temp_parse(base, &pid, &start_time))
-		ipc__temp_sweep(place, SWEEP_MOST, NULL, NULL);
+	if (ipc__temp_parse(base, &pid, &start_time))
+		return;
+	ipc__temp_sweep(place, SWEEP_MOST, NULL, NULL);
+	ipc__runtime_tidy();
 }
 
 /* Common to both: a socket that `name_it' gives its name. */
@@ -429,9 +466,10 @@ static int
 make_named(const struct ipc__address *a, const char *path, int type,
     struct ipc__socket_name *name,
     int (*name_it)(const struct ipc__address *, const struct ipc__place *,
-    const char *base, int fd, struct stat *))
+    const char *base, int fd, struct stat *, char *note))
 {
 	struct ipc__place place = { .dir = -1 };
+	char note[IPC__TEMP_MAX + 1] = "";
 	const char *base;
 	struct stat st = { .st_ino = 0 };
 	int fd, rc;
@@ -442,11 +480,13 @@ make_named(const struct ipc__address *a, const char *path, int type,
 	clear_away(&place, base);
 	rc = fd = make_socket(a, type);
 	if (fd >= 0)
-		rc = name_it(a, &place, base, fd, &st);
+		rc = name_it(a, &place, base, fd, &st, note);
 	if (rc == 0)
-		remember(name, path, &st);
-	else if (fd >= 0)
+		remember(name, path, note, &st);
+	else if (fd >= 0) {
+		ipc__named_done(note);
 		close(fd);
+	}
 	close(place.dir);
 	return rc < 0 ? rc : fd;
 }
@@ -502,6 +542,8 @@ ipc__unix_remove(const struct ipc__socket_name *name)
 {
 	struct stat st = { .st_dev = name->dev, .st_ino = name->ino };
 
-	if (name->path[0] != '\0')
-		remove_same(AT_FDCWD, name->path, &st);
+	if (name->path[0] == '\0')
+		return;
+	remove_same(AT_FDCWD, name->path, &st);
+	ipc__named_done(name->note);
 }

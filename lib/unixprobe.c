@@ -110,11 +110,36 @@ lock_name(const struct ipc__place *place, const char *name, char *text,
 	return 0;
 }
 
+static int
+probe_same(const struct ipc__place *place, const char *name,
+    const struct ipc__file_id *only)
+{
+	struct ipc__file_id id;
+	int rc = ipc__unix_probe(place, name);
+
+	if (rc == IPC__SOCKET_STALE && only != NULL &&
+	    (ipc__file_id(place->dir, name, &id) < 0 ||
+	    !ipc__file_same(&id, only)))
+		rc = IPC__SOCKET_OTHER;
+	return rc;
+}
+
+static void
+remove_aside(const struct ipc__place *place, const char *aside)
+{
+	struct ipc__file_id id;
+
+	if (ipc__file_id(place->dir, aside, &id) == 0)
+		ipc__named_forget(place->dir, &id);
+	unlinkat(place->dir, aside, 0);
+}
+
 /* Moved aside the file can not change any more between the last look and the
  * end.  If that shows that it is no leftover (somebody who knows nothing of our
  * locks was faster), it gets its name back, unless there is another one now. */
 static int
-take_away(const struct ipc__place *place, const char *name)
+take_away(const struct ipc__place *place, const char *name,
+    const struct ipc__file_id *only)
 {
 	char aside[IPC__TEMP_MAX + 1];
 	int note, rc;
@@ -127,9 +152,9 @@ take_away(const struct ipc__place *place, const char *name)
 		    name);
 		goto out;
 	}
-	rc = ipc__unix_probe(place, aside);
+	rc = probe_same(place, aside, only);
 	if (rc == IPC__SOCKET_STALE) {
-		unlinkat(place->dir, aside, 0);
+		remove_aside(place, aside);
 		rc = 0;
 	} else if (ipc__temp_publish(place->dir, aside, name) == -EEXIST) {
 		unlinkat(place->dir, aside, 0);
@@ -140,7 +165,8 @@ out:
 }
 
 int
-ipc__unix_clear(const struct ipc__place *place, const char *name)
+ipc__unix_clear_same(const struct ipc__place *place, const char *name,
+    const struct ipc__file_id *only)
 {
 	char text[LOCK_NAME_MAX];
 	int lock, rc;
@@ -151,9 +177,15 @@ ipc__unix_clear(const struct ipc__place *place, const char *name)
 	lock = ipc__name_lock(text);
 	if (lock < 0)
 		return lock;
-	rc = ipc__unix_probe(place, name);
+	rc = probe_same(place, name, only);
 	if (rc == IPC__SOCKET_STALE)
-		rc = take_away(place, name);
+		rc = take_away(place, name, only);
 	ipc__name_unlock(lock, text);
 	return rc;
+}
+
+int
+ipc__unix_clear(const struct ipc__place *place, const char *name)
+{
+	return ipc__unix_clear_same(place, name, NULL);
 }

@@ -194,6 +194,9 @@ offer_halves(const struct ipc_listener *l, struct ipc__client *c,
 	if (!(c->address.opt.set & UINT32_C(1) << IPC__KEY_CAPACITY))
 		c->address.opt.capacity = c->agreed.capacity;
 	rc = ipc__link_make(&c->link, &c->address, l->dir, false);
+	/* Unless it asked for more than there is. */
+	c->blameless = rc < 0 && (c->agreed.capacity == 0 ||
+	    c->address.opt.set & UINT32_C(1) << IPC__KEY_CAPACITY);
 	if (rc == 0)
 		rc = send_offer(c, scheme);
 	c->offered = rc == 0 && (l->address.be->choices != NULL ||

@@ -135,6 +135,24 @@ START_TEST(doctor_finds_a_full_shared_memory)
 }
 END_TEST
 
+/* What can not be read is not what the kernel does not have. */
+START_TEST(doctor_does_without_proc)
+{
+	struct program p;
+
+	if (!own_namespaces)
+		return;
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL),
+	    0);
+	ck_assert_int_eq(umount2("/proc", MNT_DETACH), 0);
+	program_run(&p, 1, NULL, "$ipc doctor");
+	assert_says(p.text, "problem  /proc ");
+	assert_silent_about(p.text, "this kernel has no");
+	program_free(&p);
+}
+END_TEST
+
 /* The limit is one of our IPC namespace. */
 START_TEST(doctor_finds_that_all_queues_are_taken)
 {
@@ -174,6 +192,7 @@ doctor_suite(void)
 	tcase_add_test(tc, doctor_finds_too_few_descriptors);
 	tcase_add_test(tc, doctor_finds_a_tiny_shared_memory);
 	tcase_add_test(tc, doctor_finds_a_full_shared_memory);
+	tcase_add_test(tc, doctor_does_without_proc);
 	tcase_add_test(tc, doctor_finds_that_all_queues_are_taken);
 	return s;
 }

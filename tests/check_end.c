@@ -62,6 +62,77 @@ START_TEST(sending_to_an_end_that_was_closed)
 }
 END_TEST
 
+static bool
+is_ring(struct ipc_channel *ch)
+{
+	static const char *const rings[] = {
+		"memfd", "posixshm", "sysvshm", "mmap"
+	};
+	struct ipc_info info = { .struct_size = sizeof info };
+
+	expect(0, ipc_info(ch, &info));
+	for (int i = 0; i < 4; i++)
+		if (strcmp(info.scheme, rings[i]) == 0)
+			return true;
+	return false;
+}
+
+static int
+send_somehow(struct ipc_channel *ch, int how, size_t size)
+{
+	struct iovec iov[2] = { { buffer, size }, { buffer, size } };
+	void *data;
+	int rc;
+
+	switch (how) {
+	case 0:
+		return ipc_send(ch, buffer, size, SOON);
+	case 1:
+		return ipc_sendv(ch, iov, 1, SOON);
+	case 2:
+		rc = ipc_sendmany(ch, iov, 2, SOON);
+		return rc > 0 ? 0 : rc;
+	default:
+		rc = ipc_reserve(ch, &data, size, SOON);
+		return rc < 0 ? rc : ipc_commit(ch, size);
+	}
+}
+
+/* A ring's sender makes no system call, in which it could be told. */
+START_TEST(a_ring_that_nobody_reads_takes_one_message_at_most)
+{
+	static const size_t sizes[] = { 0, 8, 56, 200, 4096, 20000 };
+	struct ipc_channel *ch[2];
+	bool shuts;
+	int n, rc;
+
+	for (unsigned turn = 0; turn < 48; turn++) {
+		ends_of(_i, ch, "", 0);
+		if (!is_ring(ch[0])) {
+			close_ends(ch);
+			return;
+		}
+		shuts = turn / 24;
+		/* Until nothing but the ring itself is touched, on a day when
+		 * the sender has not looked for some time. */
+		for (int i = 0; i < 700 + (int)turn; i++) {
+			expect(0, ipc_send(ch[1], &i, sizeof i, SOON));
+			expect(sizeof i, ipc_recv(ch[0], buffer, 8, SOON));
+		}
+		expect(0, shuts ? ipc_shutdown(ch[0], IPC_RECV) :
+		    ipc_close(ch[0]));
+		for (n = 0; (rc = send_somehow(ch[1], turn / 6 % 4,
+		    sizes[turn % 6])) == 0; n++)
+			expect_true(n < 1);
+		expect(-EPIPE, rc);
+		expect(-EPIPE, ipc_send(ch[1], "x", 1, SOON));
+		expect(0, ipc_close(ch[1]));
+		if (shuts)
+			expect(0, ipc_close(ch[0]));
+	}
+}
+END_TEST
+
 static long
 job_last_words(struct job *j)
 {
@@ -353,6 +424,8 @@ main(void)
 	tcase_add_test(tc, closing_nothing_is_allowed);
 	for_each_case(tc, all_that_was_sent_and_then_the_end, TALKS, end);
 	for_each_case(tc, the_other_side_ends_as_well, TALKS, end);
+	for_each_case(tc, a_ring_that_nobody_reads_takes_one_message_at_most,
+	    TALKS, end | IPC_CAP_INPLACE);
 	for_each_case(tc, sending_to_an_end_that_was_closed, TALKS, end);
 	for_each_case(tc, a_goodbye_behind_a_large_message, TALKS, end |
 	    IPC_CAP_LARGE);

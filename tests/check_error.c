@@ -3,6 +3,7 @@
  * Errors: texts of codes, this thread's last error, and how an address gets in
  * front of it.
  */
+#include <sys/resource.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -81,6 +82,28 @@ START_TEST(a_failed_system_call_is_named_with_its_reason)
 	ck_assert_str_eq(ipc_errmsg(), "bind /run/x: Invalid argument");
 	errno = 0;
 	ck_assert_int_lt(ipc__fail_sys("open"), 0);
+}
+END_TEST
+
+START_TEST(a_limit_of_open_files_is_named_with_its_value)
+{
+	struct rlimit few;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
+	few.rlim_cur = 17;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	errno = EMFILE;
+	ck_assert_int_eq(ipc__fail_sys("pipe2"), -EMFILE);
+	ck_assert_str_eq(ipc_errmsg(), "pipe2: this process has its 17 open "
+	    "files (RLIMIT_NOFILE)");
+	errno = EMFILE;
+	ck_assert_int_eq(ipc__fail_path("open", "/run/x"), -EMFILE);
+	ck_assert_str_eq(ipc_errmsg(), "open /run/x: this process has its 17 "
+	    "open files (RLIMIT_NOFILE)");
+	ck_assert_int_eq(errno, EMFILE);
+	errno = ENFILE;
+	ck_assert_int_eq(ipc__fail_sys("eventfd"), -ENFILE);
+	ck_assert(strstr(ipc_errmsg(), "fs.file-max") != NULL);
 }
 END_TEST
 
@@ -293,6 +316,7 @@ main(void)
 	tcase_add_test(tc, the_contracts_codes_are_told_apart_in_its_own_words);
 	tcase_add_test(tc, each_thread_has_its_own_last_error);
 	tcase_add_test(tc, a_failed_system_call_is_named_with_its_reason);
+	tcase_add_test(tc, a_limit_of_open_files_is_named_with_its_value);
 	tcase_add_test(tc, errno_survives);
 	tcase_add_test(tc, the_address_is_put_in_front_once);
 	tcase_add_test(tc, success_leaves_the_last_error_alone);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* WRAP: renameat2 */
 /*
  * Opened FIFOs, through the table of their backend: one receiver, and senders
  * that are many, that come and go, and that are killed.
@@ -348,6 +349,46 @@ START_TEST(a_sender_that_says_nothing_ends_as_well)
 }
 END_TEST
 
+/* Publishes the name of a FIFO: what does one find who comes at once? */
+static int early;
+
+int __real_renameat2(int from, const char *a, int to, const char *b,
+    unsigned flags);
+int __wrap_renameat2(int from, const char *a, int to, const char *b,
+    unsigned flags);
+
+int
+__wrap_renameat2(int from, const char *a, int to, const char *b,
+    unsigned flags)
+{
+	int rc = __real_renameat2(from, a, to, b, flags), fd;
+
+	if (rc == -1 || strcmp(b, NAME) != 0)
+		return rc;
+	fd = open(b, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	early = fd == -1 ? errno : 0;
+	if (fd != -1)
+		close(fd);
+	return rc;
+}
+
+/* Nobody is taken for a receiver who only makes it: what is sent to one who
+ * closes it again is lost. */
+START_TEST(a_maker_is_no_receiver)
+{
+	struct ipc__half *h;
+	int rc;
+
+	early = -1;
+	rc = try_open(&h, _i == 0 ? IPC_RECV : IPC_SEND, IPC_CREATE, true);
+	ck_assert_int_eq(rc, _i == 0 ? 0 : -ENXIO);
+	ck_assert_int_eq(early, ENXIO);
+	if (rc == 0)
+		half_close(h, true);
+	ck_assert_int_eq(unlink(NAME), 0);
+}
+END_TEST
+
 /* After the end was met and before the fresh descriptor. */
 START_TEST(a_sender_in_between_is_not_missed)
 {
@@ -505,6 +546,7 @@ main(void)
 	tcase_add_test(tc, nobody_yet_is_not_the_end);
 	tcase_add_test(tc, a_sender_that_says_nothing_ends_as_well);
 	tcase_add_loop_test(tc, a_sender_in_between_is_not_missed, 0, 2);
+	tcase_add_loop_test(tc, a_maker_is_no_receiver, 0, 2);
 	tcase_add_test(tc, a_receiver_goes_on_after_its_name);
 	tcase_add_loop_test(tc, a_thousand_senders_come_and_go, 0, 3);
 	tcase_add_test(tc, a_bare_stream_is_read_by_what_fits);

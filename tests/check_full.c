@@ -11,9 +11,8 @@
 #include <sys/mount.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
-#include <fcntl.h>
 
-#include "support.h"
+#include "limits.h"
 
 #define ROOM		"size=96k,mode=1777"
 #define IN_A_LINE	50
@@ -376,6 +375,64 @@ START_TEST(a_foreign_segment_is_refused)
 }
 END_TEST
 
+/*
+ * Limits on memory of one kind, which memory of another kind does not have
+ */
+
+static const struct limit {
+	const char	*file, *few, *usual, *says;
+	int		 rc;
+} limits[] = {
+	{ "/proc/sys/kernel/shmmax", "1000", "18446744073692774399",
+	    "1000 of a segment (kernel.shmmax)", -EINVAL },
+	{ "/proc/sys/kernel/shmall", "1", "18446744073692774399",
+	    "kernel.shmall (1 pages)", -ENOSPC },
+	{ "/proc/sys/kernel/shmmni", "0", "4096", "kernel.shmmni (0)",
+	    -ENOSPC }
+};
+
+START_TEST(a_limit_of_segments_is_named_and_chosen_around)
+{
+	const struct limit *l = &limits[_i];
+	struct ipc_channel *ch[2];
+
+	here.scheme = "sysvshm";
+	here.way = IPC_WAY_OPEN;
+	snprintf(name, sizeof name, "shm:check-full-%d", (int)getpid());
+	if (!set_limit(l->file, l->few)) {
+		skip_loudly("System V limits: no IPC namespace");
+		return;
+	}
+	expect(l->rc, ipc_pair(ch, "sysvshm:", IPC_RECV));
+	says(l->says);
+	expect(0, ipc_open(&ch[0], name, IPC_RECV | IPC_CREATE));
+	ck_assert_str_eq(info_of(ch[0]).scheme, "posixshm");
+	expect(0, ipc_open(&ch[1], name, IPC_SEND));
+	carry(ch[1], ch[0], SMALL);
+	close_ends(ch);
+	expect(0, ipc_unlink(name));
+	expect_true(set_limit(l->file, l->usual));
+}
+END_TEST
+
+START_TEST(a_limit_of_file_sizes_is_chosen_around)
+{
+	static const char *const addresses[] = { "shm:", "local:" };
+	struct ipc_channel *ch[2];
+	struct rlimit old;
+
+	here.scheme = addresses[_i];
+	here.way = IPC_WAY_PAIR;
+	expect_sys(getrlimit(RLIMIT_FSIZE, &old));
+	limit_to(RLIMIT_FSIZE, 100000);
+	expect(0, ipc_pair(ch, addresses[_i], IPC_RECV));
+	ck_assert_str_ne(info_of(ch[0]).scheme, "memfd");
+	carry(ch[1], ch[0], SMALL);
+	close_ends(ch);
+	limit_to(RLIMIT_FSIZE, old.rlim_cur);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -394,5 +451,9 @@ main(void)
 	tcase_add_loop_test(tc, something_else_is_refused, 0, OPENED);
 	tcase_add_loop_test(tc, a_half_made_bell_is_finished, 0, OPENED);
 	tcase_add_test(tc, a_foreign_segment_is_refused);
+	tc = tcase_open("limits", 60);
+	tcase_add_loop_test(tc, a_limit_of_segments_is_named_and_chosen_around,
+	    0, (int)(sizeof limits / sizeof *limits));
+	tcase_add_loop_test(tc, a_limit_of_file_sizes_is_chosen_around, 0, 2);
 	return suite_close();
 }

@@ -372,6 +372,35 @@ child_of_fork(struct ipc__half *l)
 	_exit(fds_open() == fds_before ? 0 : 3);
 }
 
+/* A program that runs another one forks; what it closes then is closed. */
+START_TEST(closing_after_a_fork_is_the_end)
+{
+	struct ipc_channel *ends[2], *ch;
+	struct ipc_listener *l;
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(ipc_pair(ends, "inproc:", 0), 0);
+	ck_assert_int_eq(ipc_listen(&l, "inproc:gate", 0), 0);
+	ck_assert_int_eq(ipc_send(ends[0], "x", 1, 0), 0);
+	pid = fork();
+	if (pid == 0)
+		pause();
+	ck_assert_int_eq(ipc_close(ends[0]), 0);
+	ck_assert_int_eq(ipc_recv(ends[1], &byte, 1, 1000), 1);
+	ck_assert_int_eq(ipc_recv(ends[1], &byte, 1, 1000), -EPIPE);
+	ck_assert_int_eq(ipc_send(ends[1], &byte, 1, 1000), -EPIPE);
+	ck_assert_int_eq(ipc_close(ends[1]), 0);
+	ck_assert_int_eq(ipc_listener_close(l), 0);
+	ck_assert_int_eq(ipc_connect(&ch, "inproc:gate", 0, 1000),
+	    -ECONNREFUSED);
+	ck_assert_int_eq(ipc_listen(&l, "inproc:gate", 0), 0);
+	ck_assert_int_eq(ipc_listener_close(l), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+END_TEST
+
 START_TEST(a_fork_in_the_middle_harms_neither_side)
 {
 	struct ipc__half *l = listen_at("door", 8);
@@ -421,6 +450,7 @@ main(void)
 	tcase_add_test(tc, a_backlog_is_bounded_and_ends_with_its_listener);
 	tcase_add_test(tc, its_address_is_one_to_connect_to);
 	tcase_add_test(tc, threads_meet_at_a_name);
+	tcase_add_test(tc, closing_after_a_fork_is_the_end);
 	tcase_add_test(tc, a_fork_in_the_middle_harms_neither_side);
 	suite_add_tcase(s, tc);
 	return suite_run(s);

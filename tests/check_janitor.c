@@ -140,6 +140,34 @@ START_TEST(each_kind_of_object_is_listed_with_its_holder)
 }
 END_TEST
 
+START_TEST(a_socket_that_a_killed_one_left_is_an_orphan)
+{
+	struct program in, list, gc;
+	const char *path = in_dir(held[_i].await), *line;
+	char command[160];
+
+	snprintf(command, sizeof command, "exec $ipc recv %s",
+	    held[_i].receive);
+	program_start(&in, NULL, command);
+	await_file(path);
+	kill(in.pid, SIGKILL);
+	program_end(&in);
+	program_free(&in);
+	program_run(&list, 0, NULL, "$ipc list -lo");
+	line = line_of(&list, "unix", path);
+	assert_says(line, " orphan ");
+	assert_says(line, " yes ");
+	program_free(&list);
+	program_run(&gc, 0, NULL, "$ipc gc");
+	assert_says(gc.text, path);
+	program_free(&gc);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	program_run(&list, 0, NULL, "$ipc list");
+	assert_silent_about(list.text, path);
+	program_free(&list);
+}
+END_TEST
+
 /* A program that knows nothing of the library. */
 struct foreign {
 	int	 msg, shm, sem;
@@ -252,12 +280,12 @@ START_TEST(strange_names_are_shown_and_harmless)
 	int fd = bound(in_dir("a\"b\\c\x1b[31m\xff\xc3\xa4"), SOCK_DGRAM);
 
 	program_run(&list, 0, NULL, "$ipc list");
-	assert_says(list.text, "a\"b\\c\\x1b[31m\\xff\xc3\xa4 ");
+	assert_says(list.text, "a\"b\\c%1B[31m%FF\xc3\xa4 ");
 	ck_assert_ptr_null(strchr(list.text, 0x1b));
 	program_free(&list);
 	program_run(&list, 0, NULL, "$ipc list --json");
 	ck_assert(is_json(list.text));
-	assert_says(list.text, "a\\\"b\\\\c\\u001b[31m\\u00ff\xc3\xa4\"");
+	assert_says(list.text, "a\\\"b\\\\c%1B[31m%FF\xc3\xa4\"");
 	program_free(&list);
 	close(fd);
 }
@@ -344,6 +372,34 @@ START_TEST(rm_removes_an_object_and_says_what_it_can_not)
 }
 END_TEST
 
+/* What the list shows is what rm takes. */
+START_TEST(rm_takes_names_as_they_are_listed)
+{
+	static const char *const names[] = {
+		"a%25b", "a%3Fb", "a%0Ab", "%FF%FE", "a%2541", "a b"
+	};
+	static const char *const schemes[] = { "sysvmq", "posixshm" };
+	const char *name = names[_i / 2], *scheme = schemes[_i % 2];
+	struct ipc_channel *ch;
+	char address[96], listed[64], command[128];
+	struct program p;
+
+	snprintf(listed, sizeof listed, "%s%s-%ld", _i % 2 ? "/" : "", name,
+	    (long)getpid());
+	snprintf(address, sizeof address, "%s:%s", scheme, listed);
+	setenv("IPC_RUNTIME_DIR", in_dir("run"), 1);
+	ck_assert_int_eq(ipc_open(&ch, address, IPC_SEND | IPC_CREATE), 0);
+	program_run(&p, 0, NULL, "$ipc list");
+	ck_assert_msg(find_line(&p, scheme, listed) != NULL, "no %s in:\n%s",
+	    address, p.text);
+	program_free(&p);
+	ipc_close(ch);
+	snprintf(command, sizeof command, "$ipc rm '%s'", address);
+	program_run(&p, 0, NULL, command);
+	program_free(&p);
+}
+END_TEST
+
 START_TEST(rm_removes_semaphores)
 {
 	static const char *const schemes[] = { "sem", "posixsem", "sysvsem" };
@@ -390,6 +446,8 @@ janitor_suite(void)
 
 	tcase_add_loop_test(tc, each_kind_of_object_is_listed_with_its_holder,
 	    0, HELD);
+	tcase_add_loop_test(tc, a_socket_that_a_killed_one_left_is_an_orphan,
+	    0, 3);
 	tcase_add_test(tc, objects_of_other_programs_are_listed);
 	tcase_add_test(tc, strange_names_are_shown_and_harmless);
 	tcase_add_loop_test(tc, tables_come_as_json, 0, JSON_COMMANDS);
@@ -397,6 +455,7 @@ janitor_suite(void)
 	tcase_add_test(tc, gc_tells_and_removes_what_a_killed_listener_left);
 	tc = program_tcase(s, "rm");
 	tcase_add_test(tc, rm_removes_an_object_and_says_what_it_can_not);
+	tcase_add_loop_test(tc, rm_takes_names_as_they_are_listed, 0, 12);
 	tcase_add_loop_test(tc, rm_removes_semaphores, 0, 3);
 	tcase_add_test(tc, rm_of_several_removes_all_that_it_can);
 	return s;

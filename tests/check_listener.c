@@ -185,6 +185,50 @@ START_TEST(nobody_listens)
 }
 END_TEST
 
+/* As every mechanism has it; UDP, where nothing is connected, by ICMP. */
+START_TEST(who_waits_for_nobody_is_told_at_once)
+{
+	double before = now_ms();
+	struct ipc_pollitem item = { .events = POLLIN };
+	struct ipc_listener *l;
+	struct ipc_channel *ch;
+	char text[8192], byte;
+
+	begin(_i);
+	listen_here(&l, text, sizeof text, "", 0);
+	expect(0, ipc_listener_close(l));
+	expect_either(-ECONNREFUSED, -ENOENT, ipc_connect(&ch, text, 0, -1));
+	if (ipc_connect(&ch, text, IPC_ASYNC, 0) == 0) {
+		item.channel = ch;
+		expect(1, ipc_poll(&item, 1, SOON));
+		expect(-ECONNREFUSED, ipc_recv(ch, &byte, 1, SOON));
+		expect(-ECONNREFUSED, ipc_send(ch, "x", 1, SOON));
+		expect(0, ipc_close(ch));
+	}
+	expect_true(now_ms() - before < SOON);
+}
+END_TEST
+
+/* It was there, and then it was killed: its name may be. */
+START_TEST(who_comes_after_a_killed_listener_is_told_at_once)
+{
+	struct ipc_listener *l;
+	struct ipc_channel *ch;
+	char text[8192];
+	pid_t pid;
+
+	begin(_i);
+	listen_here(&l, text, sizeof text, "", 0);
+	pid = forked();
+	if (pid == 0)
+		for (;;)
+			pause();
+	expect(0, ipc_listener_close(l));
+	peer_kill(pid);
+	expect_either(-ECONNREFUSED, -ENOENT, ipc_connect(&ch, text, 0, -1));
+}
+END_TEST
+
 START_TEST(the_listeners_address_wants_room)
 {
 	struct ipc_listener *l;
@@ -518,7 +562,10 @@ main(void)
 	for_each_case(tc, a_client_that_waits_in_line_is_served, SESSION, 0);
 	for_each_case(tc, channels_outlive_their_listener, SESSION,
 	    IPC_CAP_RELIABLE);
-	for_each_case(tc, nobody_listens, SESSION, FORKS);
+	for_each_case(tc, nobody_listens, SESSION, 0);
+	for_each_case(tc, who_waits_for_nobody_is_told_at_once, SESSION, 0);
+	for_each_case(tc, who_comes_after_a_killed_listener_is_told_at_once,
+	    SESSION, 0);
 	for_each_case(tc, the_listeners_address_wants_room, SESSION, 0);
 	tc = tcase_open("agreement", 20);
 	for_each_case(tc, without_flags_the_client_has_what_the_listener_has,

@@ -420,6 +420,41 @@ START_TEST(the_dead_are_told_from_the_living)
 }
 END_TEST
 
+/* What was asked for before the fork is another process's. */
+static void
+say_start(void *of, int ready)
+{
+	uint64_t own = ipc__start_time(getpid());
+
+	if (of != NULL && own == *(const uint64_t *)of)
+		own = 0;
+	must(write(ready, &own, sizeof own) == sizeof own);
+	for (;;)
+		pause();
+}
+
+START_TEST(a_forked_process_has_a_start_time_of_its_own)
+{
+	uint64_t ours = ipc__start_time(getpid()), its;
+	int fd[2];
+	pid_t pid;
+
+	ck_assert(ours != 0 && ours == ipc__start_time(getpid()));
+	/* Start times are counted in hundredths of a second. */
+	pause_us(30000);
+	ck_assert_int_eq(pipe(fd), 0);
+	pid = fork();
+	if (pid == 0)
+		say_start(&ours, fd[1]);
+	ck_assert_int_eq(read(fd[0], &its, sizeof its), sizeof its);
+	ck_assert(its != 0 && its == ipc__start_time(pid));
+	ck_assert(ours == ipc__start_time(getpid()));
+	kill_and_wait(pid);
+	close(fd[0]);
+	close(fd[1]);
+}
+END_TEST
+
 static void *
 outlive(void *ready)
 {
@@ -486,6 +521,7 @@ main(void)
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_add_test(tc, private_paths_are_unique_also_after_a_fork);
 	tcase_add_test(tc, a_temporary_name_tells_its_maker);
+	tcase_add_test(tc, a_forked_process_has_a_start_time_of_its_own);
 	tcase_add_test(tc, the_dead_are_told_from_the_living);
 	tcase_add_test(tc, a_process_lives_as_long_as_one_of_its_threads);
 	suite_add_tcase(suite, tc);

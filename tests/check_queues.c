@@ -128,6 +128,94 @@ START_TEST(queues_max_is_named)
 }
 END_TEST
 
+/* Both sides are told: the client that it can not be, the listener why. */
+static void
+accept_meets_queues_max(void)
+{
+	struct ipc_channel *ch;
+	struct ipc_listener *l;
+	int status;
+	pid_t pid;
+
+	expect(0, ipc_listen(&l, name_of("posixmq", ""), 0));
+	expect_sys(pid = fork());
+	if (pid == 0) {
+		expect(-ECONNREFUSED, ipc_connect(&ch, text, 0, SOON));
+		says("could not make the session: No space left on device");
+		_exit(0);
+	}
+	expect(-ENOSPC, ipc_accept(&ch, l, SOON));
+	says("posixmq:/check-");
+	says("fs.mqueue.queues_max (0)");
+	expect(-EAGAIN, ipc_accept(&ch, l, 0));
+	peer_done(pid);
+	/* What a client asks for itself does not trouble the listener. */
+	expect_sys(pid = fork());
+	if (pid == 0) {
+		strlcat(text, "?capacity=64K", sizeof text);
+		expect(-ECONNREFUSED, ipc_connect(&ch, text, 0, SOON));
+		_exit(0);
+	}
+	do
+		expect(-ETIMEDOUT, ipc_accept(&ch, l, 10));
+	while (waitpid(pid, &status, WNOHANG) == 0);
+	expect(0, status);
+	expect(0, ipc_listener_close(l));
+}
+
+START_TEST(accept_names_the_limit_and_goes_on)
+{
+	struct ipc_channel *ch[2];
+	struct ipc_listener *l;
+	pid_t pid;
+
+	begin_with("posixmq", IPC_WAY_SESSION);
+	if (!set_limit("/proc/sys/fs/mqueue/queues_max", "0")) {
+		skip_loudly("queues_max: wants an IPC namespace of its own");
+		return;
+	}
+	as_stranger(accept_meets_queues_max);
+	/* What is met by one client is no other's end. */
+	expect(0, ipc_listen(&l, name_of("mq", ""), 0));
+	set_limit("/proc/sys/fs/mqueue/queues_max", "256");
+	expect_sys(pid = fork());
+	if (pid == 0) {
+		expect(0, ipc_connect(&ch[1], text, 0, SOON));
+		expect(0, ipc_close(ch[1]));
+		_exit(0);
+	}
+	expect(0, ipc_accept(&ch[0], l, SOON));
+	expect(-EPIPE, ipc_recv(ch[0], buffer, sizeof buffer, SOON));
+	peer_done(pid);
+	expect(0, ipc_close(ch[0]));
+	expect(0, ipc_listener_close(l));
+}
+END_TEST
+
+static void
+fit_msgsize_max(void)
+{
+	struct ipc_channel *ch;
+
+	expect(0, ipc_open(&ch, name_of("posixmq", ""), IPC_SEND |
+	    IPC_CREATE));
+	expect_true(info_of(ch).max_message == 128);
+	expect(0, ipc_close(ch));
+	expect(0, ipc_unlink(text));
+}
+
+START_TEST(an_opened_queue_is_fitted_to_msgsize_max)
+{
+	begin_with("posixmq", IPC_WAY_OPEN);
+	if (!set_limit("/proc/sys/fs/mqueue/msgsize_max", "128")) {
+		skip_loudly("msgsize_max: wants an IPC namespace of its own");
+		return;
+	}
+	as_stranger(fit_msgsize_max);
+	set_limit("/proc/sys/fs/mqueue/msgsize_max", "8192");
+}
+END_TEST
+
 static void
 meet_msgsize_max(void)
 {
@@ -416,6 +504,8 @@ main(void)
 	tcase_add_test(tc, a_queue_is_fitted_to_rlimit_msgqueue);
 	tcase_add_test(tc, no_free_descriptor_is_not_taken_for_rlimit_msgqueue);
 	tcase_add_test(tc, queues_max_is_named);
+	tcase_add_test(tc, accept_names_the_limit_and_goes_on);
+	tcase_add_test(tc, an_opened_queue_is_fitted_to_msgsize_max);
 	tcase_add_test(tc, msgsize_max_is_named);
 	tcase_add_test(tc, a_queue_is_fitted_to_msg_max);
 	tcase_add_test(tc, msgmni_is_named);

@@ -617,6 +617,39 @@ START_TEST(a_sleeper_is_seen)
 }
 END_TEST
 
+START_TEST(who_leaves_is_no_sleeper)
+{
+	struct bench b;
+	uint32_t token;
+
+	bench_open(&b, 0);
+	ipc__ring_doze(&b.recv);
+	ck_assert(ipc__ring_sleeper(&b.send, &token));
+	ck_assert(!ipc__ring_left(token));
+	ipc__ring_leave(&b.recv);
+	/* A bell that was on its way takes nothing off, nor does its own. */
+	ipc__ring_rung(&b.send, token);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(ipc__ring_sleeper(&b.send, &token));
+		ck_assert(ipc__ring_left(token));
+		ipc__ring_rung(&b.send, token);
+	}
+	/* A successor is there, and sleeps as it likes. */
+	ck_assert_int_eq(ipc__ring_join(&b.recv, b.recv.head,
+	    ipc__ring_payload(0), IPC_RECV, b.recv.ops, b.recv.owner), 0);
+	ck_assert(!ipc__ring_sleeper(&b.send, &token));
+	for (b.recv.nap = UINT32_MAX - 9; b.recv.nap != 9;) {
+		ipc__ring_doze(&b.recv);
+		ck_assert(ipc__ring_asleep(&b.recv));
+		ck_assert(ipc__ring_sleeper(&b.send, &token));
+		ck_assert(!ipc__ring_left(token));
+		ipc__ring_rung(&b.send, token);
+		ck_assert(!ipc__ring_asleep(&b.recv));
+	}
+	bench_close(&b);
+}
+END_TEST
+
 /* What a full ring waits for comes true at the latest when it is empty, and
  * the receiver says so exactly when the sender would find it. */
 START_TEST(a_full_ring_is_due_when_there_is_room)
@@ -743,6 +776,7 @@ main(void)
 	tcase_add_loop_test(tc, a_goodbye_fits_into_a_full_ring, 0, 5);
 	tcase_add_test(tc, held_records_are_shown_together);
 	tcase_add_test(tc, a_sleeper_is_seen);
+	tcase_add_test(tc, who_leaves_is_no_sleeper);
 	tcase_add_loop_test(tc, a_full_ring_is_due_when_there_is_room, 0, 10);
 	tcase_add_test(tc, a_header_is_checked);
 	tcase_add_loop_test(tc, scribbling_breaks_only_the_ring, 0, 20);

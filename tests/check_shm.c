@@ -203,6 +203,31 @@ START_TEST(a_bell_is_lit_until_it_is_armed)
 }
 END_TEST
 
+/* It says that it has left, and sleeps. */
+START_TEST(a_false_goodbye_is_rung_all_the_same)
+{
+	struct ends e;
+	struct ipc__shm *s;
+	char in[10];
+
+	pair_of(&e, backends[_i], 0);
+	s = (struct ipc__shm *)(void *)e.recv->state;
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(e.recv->be->arm(e.recv, IPC_RECV), 0);
+		ck_assert(!lit(e.recv));
+		if (i < 4)
+			ipc__ring_leave(&s->ring);
+		ck_assert(!e.send->left);
+		put(e.send, "a", 1, 0);
+		ck_assert(lit(e.recv));
+		ck_assert(e.send->left == (i < 4));
+		e.send->left = false;	/* the core has asked */
+		get(e.recv, in, sizeof in);
+	}
+	pair_free(&e);
+}
+END_TEST
+
 START_TEST(a_bell_is_lit_if_there_was_something_before)
 {
 	struct ends e;
@@ -726,6 +751,8 @@ main(void)
 	tcase_add_loop_test(tc, a_false_ticket_is_refused, 0, BACKENDS);
 	tcase_add_test(tc, memory_that_could_go_away_is_refused);
 	tcase_add_loop_test(tc, a_bell_is_lit_until_it_is_armed, 0, BACKENDS);
+	tcase_add_loop_test(tc, a_false_goodbye_is_rung_all_the_same, 0,
+	    BACKENDS);
 	tcase_add_loop_test(tc, a_bell_is_lit_if_there_was_something_before, 0,
 	    BACKENDS);
 	tcase_add_loop_test(tc, a_full_ring_wakes_its_sender, 0, BACKENDS);

@@ -10,8 +10,8 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <dirent.h>
-#include <stdarg.h>
 
+#include "killed.h"
 #include "syncs.h"
 
 static const char *const addresses[] = {
@@ -23,47 +23,29 @@ static const char *const addresses[] = {
 #define KINDS	10
 
 static char address[128];
-static int left;		/* calls until this process is killed; 0: all */
 static bool private_ipc;	/* nobody else makes System V objects here */
 
 /*
  * Calls of the system
  */
 
-static void
-step(void)
-{
-	if (left > 0 && --left == 0)
-		kill(getpid(), SIGKILL);
-}
-
-#define WRAP(type, name, parameters, arguments)				\
-	type __real_ ## name parameters;				\
-	type __wrap_ ## name parameters;				\
-	type								\
-	__wrap_ ## name parameters					\
-	{								\
-		step();							\
-		return __real_ ## name arguments;			\
-	}
-
-WRAP(int, semget, (key_t k, int n, int f), (k, n, f))
-WRAP(int, semop, (int i, struct sembuf *s, size_t n), (i, s, n))
-WRAP(int, shmget, (key_t k, size_t n, int f), (k, n, f))
-WRAP(int, shmctl, (int i, int c, struct shmid_ds *d), (i, c, d))
-WRAP(void *, shmat, (int i, const void *p, int f), (i, p, f))
-WRAP(int, close, (int fd), (fd))
-WRAP(int, mkfifoat, (int d, const char *p, mode_t m), (d, p, m))
-WRAP(int, unlinkat, (int d, const char *p, int f), (d, p, f))
-WRAP(int, unlink, (const char *p), (p))
-WRAP(int, renameat2, (int a, const char *p, int b, const char *q, unsigned f),
+STEP(int, semget, (key_t k, int n, int f), (k, n, f))
+STEP(int, semop, (int i, struct sembuf *s, size_t n), (i, s, n))
+STEP(int, shmget, (key_t k, size_t n, int f), (k, n, f))
+STEP(int, shmctl, (int i, int c, struct shmid_ds *d), (i, c, d))
+STEP(void *, shmat, (int i, const void *p, int f), (i, p, f))
+STEP(int, close, (int fd), (fd))
+STEP(int, mkfifoat, (int d, const char *p, mode_t m), (d, p, m))
+STEP(int, unlinkat, (int d, const char *p, int f), (d, p, f))
+STEP(int, unlink, (const char *p), (p))
+STEP(int, renameat2, (int a, const char *p, int b, const char *q, unsigned f),
     (a, p, b, q, f))
-WRAP(int, posix_fallocate, (int fd, off_t o, off_t n), (fd, o, n))
-WRAP(void *, mmap, (void *p, size_t n, int r, int f, int fd, off_t o),
+STEP(int, posix_fallocate, (int fd, off_t o, off_t n), (fd, o, n))
+STEP(void *, mmap, (void *p, size_t n, int r, int f, int fd, off_t o),
     (p, n, r, f, fd, o))
-WRAP(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
-WRAP(int, fchmod, (int fd, mode_t m), (fd, m))
-WRAP(int, fchown, (int fd, uid_t u, gid_t g), (fd, u, g))
+STEP(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
+STEP(int, fchmod, (int fd, mode_t m), (fd, m))
+STEP(int, fchown, (int fd, uid_t u, gid_t g), (fd, u, g))
 
 union argument {
 	int	 val;
@@ -83,36 +65,6 @@ __wrap_semctl(int id, int n, int command, ...)
 	va_end(ap);
 	step();
 	return __real_semctl(id, n, command, arg);
-}
-
-int __real_open(const char *path, int flags, ...);
-int __wrap_open(const char *path, int flags, ...);
-int
-__wrap_open(const char *path, int flags, ...)
-{
-	va_list ap;
-	mode_t mode;
-
-	va_start(ap, flags);
-	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
-	va_end(ap);
-	step();
-	return __real_open(path, flags, mode);
-}
-
-int __real_openat(int dir, const char *path, int flags, ...);
-int __wrap_openat(int dir, const char *path, int flags, ...);
-int
-__wrap_openat(int dir, const char *path, int flags, ...)
-{
-	va_list ap;
-	mode_t mode;
-
-	va_start(ap, flags);
-	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
-	va_end(ap);
-	step();
-	return __real_openat(dir, path, flags, mode);
 }
 
 /*
@@ -141,28 +93,6 @@ static int
 make_any(void)
 {
 	return open_any(IPC_CREATE);
-}
-
-/*
- * Killing
- */
-
-/* Does this with `calls' calls before it is killed; was it? */
-static bool
-killed_after(int calls, int (*call)(void))
-{
-	pid_t pid = fork();
-	int status;
-
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0) {
-		left = calls;
-		_exit(call() == 0 ? 0 : 1);
-	}
-	status = wait_for(pid);
-	if (!WIFSIGNALED(status))
-		ck_assert_int_eq(status, 0);
-	return WIFSIGNALED(status);
 }
 
 static int
@@ -223,7 +153,7 @@ START_TEST(what_nobody_comes_back_to_is_collected)
 	int calls = 1;
 
 	snprintf(address, sizeof address, "%s", addresses[_i]);
-	for (; killed_after(calls, make_any); calls++) {
+	for (; killed_at(calls, make_any); calls++) {
 		ck_assert_int_ge(ipc_gc(NULL, NULL), 0);
 		clear();
 		nothing_is_left(calls);
@@ -238,7 +168,7 @@ START_TEST(who_comes_next_finds_it_whole)
 	int calls = 1, rc;
 
 	snprintf(address, sizeof address, "%s", addresses[_i]);
-	for (; killed_after(calls, make_any); calls++) {
+	for (; killed_at(calls, make_any); calls++) {
 		if (calls % 2) {
 			rc = open_any(0);
 			ck_assert(rc == 0 || rc == -ENOENT);
@@ -263,7 +193,7 @@ START_TEST(who_is_killed_removing_it_leaves_it_or_nothing)
 		ck_assert_int_eq(make_any(), 0);
 		ck_assert_int_eq(ipc_gc(NULL, NULL), 0);
 		ck_assert_int_eq(open_any(0), 0);
-		if (!killed_after(calls, unlink_any))
+		if (!killed_at(calls, unlink_any))
 			break;
 		if (calls % 2)
 			ck_assert_int_ge(ipc_gc(NULL, NULL), 0);

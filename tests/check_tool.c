@@ -65,7 +65,9 @@ static const struct {
 	{ 1, "$ipc mechanisms pigeon", "pigeon" },
 	{ 1, "$ipc spawn pipe: -- $dir/missing", "missing" },
 	{ 1, "$ipc spawn pipe: -- sh -c 'exit 7'", "7" },
-	{ 1, "$ipc demo $dir/missing", "missing" }
+	{ 1, "$ipc demo $dir/missing", "missing" },
+	{ 1, "$ipc demo /dev/zero", "/dev/zero: Illegal seek" },
+	{ 1, "mkfifo $dir/f; $ipc demo $dir/f", "/f: Illegal seek" }
 };
 #define WRONGS	((int)(sizeof wrong / sizeof wrong[0]))
 
@@ -429,8 +431,10 @@ START_TEST(the_demo_passes_over_every_mechanism_and_leaves_nothing)
 	size_t n = ipc_mechanisms(&list);
 	struct program p;
 
-	program_run(&p, 0, NULL, "mkdir $dir/tmp; TMPDIR=$dir/tmp $ipc demo "
-	    "$self && rmdir $dir/tmp");
+	/* The command itself goes, though its name is gone. */
+	program_run(&p, 0, NULL, "mkdir $dir/tmp; cp $ipc $dir/i; exec 9<"
+	    "$dir/i; rm $dir/i; TMPDIR=$dir/tmp /proc/$$/fd/9 demo && "
+	    "rmdir $dir/tmp");
 	for (size_t i = 0; i < n; i++)
 		assert_says(p.text, list[i]->scheme);
 	assert_says(p.text, " 0 failed");

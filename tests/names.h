@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -101,17 +102,16 @@ mode_of(const char *path)
 static inline int
 count_entries(const char *dir, const char *prefix)
 {
-	char command[512];
-	FILE *p;
-	int n = -1;
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	int n = 0;
 
-	snprintf(command, sizeof command,
-	    "find '%s' -mindepth 1 -maxdepth 1 -name '%s*' | wc -l", dir,
-	    prefix);
-	p = popen(command, "re");
-	ck_assert_ptr_nonnull(p);
-	ck_assert_int_eq(fscanf(p, "%d", &n), 1);
-	pclose(p);
+	ck_assert_ptr_nonnull(d);
+	while ((e = readdir(d)) != NULL)
+		n += strcmp(e->d_name, ".") != 0 &&
+		    strcmp(e->d_name, "..") != 0 &&
+		    strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+	closedir(d);
 	return n;
 }
 

@@ -5,13 +5,11 @@
 #ifndef IPC_TESTS_QUEUES_H
 #define IPC_TESTS_QUEUES_H
 
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <fcntl.h>
 #include <grp.h>
 
-#include "support.h"
+#include "limits.h"
 
 #define STRANGER	4711
 #define KEY		0x1bc0ffee
@@ -35,28 +33,6 @@ name_of(const char *scheme, const char *options)
 	snprintf(text, sizeof text, "%s:/check-%d%s%s", scheme, (int)getpid(),
 	    options[0] != '\0' ? "?" : "", options);
 	return text;
-}
-
-static inline void
-says(const char *what)
-{
-	if (strstr(ipc_errmsg(), what) == NULL)
-		ck_abort_msg("%s: no `%s' in: %s", where(), what,
-		    ipc_errmsg());
-}
-
-/* What only changes a namespace of our own. */
-static inline bool
-set_limit(const char *file, const char *value)
-{
-	int fd;
-
-	if (!left_private())
-		return false;
-	expect_sys(fd = open(file, O_WRONLY));
-	expect_sys(write(fd, value, strlen(value)));
-	close(fd);
-	return true;
 }
 
 /* In a child that is an ordinary user, whose queues are counted apart. */
@@ -90,16 +66,6 @@ as_stranger(void (*f)(void))
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		ck_abort_msg("%s: the stranger ended with status 0x%x",
 		    where(), (unsigned)status);
-}
-
-static inline void
-limit_to(int resource, rlim_t n)
-{
-	struct rlimit r;
-
-	expect_sys(getrlimit(resource, &r));
-	r.rlim_cur = n;
-	expect_sys(setrlimit(resource, &r));
 }
 
 #endif

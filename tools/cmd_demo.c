@@ -4,6 +4,7 @@
  * mechanism, in every way to get a channel, and what came of it is printed as
  * a table.
  */
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -327,9 +328,14 @@ load(struct file *f, const char *name)
 	ssize_t n = -1;
 	int fd;
 
-	fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && fstat(fd, &st) == 0)
-		data = malloc((size_t)st.st_size + 1);
+	/* Of what has no size nothing would go, and be found right. */
+	fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		if (S_ISREG(st.st_mode))
+			data = malloc((size_t)st.st_size + 1);
+		else
+			errno = S_ISDIR(st.st_mode) ? EISDIR : ESPIPE;
+	}
 	if (data)
 		n = read_all(fd, data, (size_t)st.st_size);
 	if (n < 0)
@@ -351,7 +357,8 @@ make_directory(char *path, size_t size)
 {
 	const char *where = getenv("TMPDIR");
 
-	snprintf(path, size, "%s/ipc-demo.XXXXXX", where ? where : "/tmp");
+	snprintf(path, size, "%s/ipc-demo.XXXXXX", where && *where ? where :
+	    "/tmp");
 	if (mkdtemp(path))
 		return 0;
 	warn("%s", path);
@@ -396,10 +403,22 @@ demonstrate(const struct file *f, const char *name, bool json)
 	return remove_directory(directory) | status;
 }
 
+/* The command may have been replaced since it was started, or /proc not be
+ * there. */
+static void
+own_name(char *self, size_t size)
+{
+	static const char link[] = "/proc/self/exe";
+
+	if (realpath(link, self) == NULL)
+		strlcpy(self, access(link, R_OK) == 0 ? link :
+		    (const char *)getauxval(AT_EXECFN), size);
+}
+
 static int
 run(const struct command *cmd, int argc, char *argv[])
 {
-	char self[PATH_MAX] = "/proc/self/exe";
+	char self[PATH_MAX];
 	const char *name = self;
 	struct file f;
 	bool json = false;
@@ -417,8 +436,8 @@ run(const struct command *cmd, int argc, char *argv[])
 		return usage(cmd);
 	if (argc - optind == 1)
 		name = argv[optind];
-	else if (realpath("/proc/self/exe", self) == NULL)
-		warn("/proc/self/exe");
+	else
+		own_name(self, sizeof self);
 	if (load(&f, name) < 0)
 		return EXIT_FAILED;
 	status = demonstrate(&f, name, json);

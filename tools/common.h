@@ -118,6 +118,9 @@ void print_json_string(FILE *, const char *text);
 /* The same for people, with nothing in it that moves a terminal.  Returns how
  * many columns it takes, if a character takes one; out may be NULL. */
 size_t print_text(FILE *out, const char *text);
+/* A name as it stands in an address, with %XX for what means something else
+ * there and for what is no text; free(3), or NULL without memory. */
+char *address_name(const char *name);
 
 /* The kernel's own direction and boundary under a scheme, such as "simplex
  * stream": what the library makes of it is in ipc_mechanism(). */

@@ -5,6 +5,7 @@
  */
 #include <sys/resource.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "doctor.h"
 
@@ -90,7 +91,9 @@ examine(struct doctor *d, const struct limit *l)
 	char number[32];
 
 	if (!read_number(l->path, l->field, &value)) {
-		if (l->missing != NULL)
+		/* Without /proc nothing is known, which is a finding of its
+		 * own. */
+		if (l->missing != NULL && access(PROC, F_OK) == 0)
 			finding(d, NOTE, l->name, NULL, "%s", l->missing);
 		return;
 	}
@@ -138,6 +141,6 @@ doctor_limits(struct doctor *d)
 	    "ulimit -n 1024, or LimitNOFILE= of the unit");
 	examine_resource(d, RLIMIT_FSIZE, "RLIMIT_FSIZE", 64 * MIB,
 	    RLIM_INFINITY, "bytes in a file, and in shared memory as well: "
-	    "beyond, SIGXFSZ ends the process",
+	    "beyond, nothing is made and no journal goes on (EFBIG)",
 	    "ulimit -f unlimited, or LimitFSIZE= of the unit");
 }

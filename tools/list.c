@@ -179,6 +179,19 @@ compare(const void *a, const void *b)
 	return n;
 }
 
+/* Until now they were compared with what is found. */
+static void
+write_names(struct list *l)
+{
+	char *name;
+
+	for (size_t i = 0; i < l->count; i++) {
+		name = need(address_name(l->objects[i].name));
+		free(l->objects[i].name);
+		l->objects[i].name = name;
+	}
+}
+
 void
 list_gather(struct list *l)
 {
@@ -192,6 +205,7 @@ list_gather(struct list *l)
 	free(l->keys);
 	l->keys = NULL;
 	l->key_count = 0;
+	write_names(l);
 	if (l->count > 0)
 		qsort(l->objects, l->count, sizeof *l->objects, compare);
 }

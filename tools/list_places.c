@@ -327,12 +327,52 @@ is_bell(const struct entry *e)
 }
 
 static void
+take_socket(struct list *l, const struct entry *e)
+{
+	if (!is_served(l, e))
+		add(l, "unix", e)->state = socket_state(e);
+}
+
+/* A link leads nowhere, and notes "DEV.INO.BORN.SPACE:PATH": a socket of the
+ * library's that has its name there. */
+static void
+follow_link(struct list *l, const struct entry *link)
+{
+	uintmax_t dev, ino;
+	char text[4096], *path;
+	struct entry e;
+	ssize_t n;
+
+	n = readlinkat(link->dir, link->file, text, sizeof text - 1);
+	text[n > 0 ? n : 0] = '\0';
+	path = strchr(text, ':');
+	if (path == NULL || path[1] != '/' ||
+	    sscanf(text, "%jx.%jx.", &dev, &ino) != 2)
+		return;
+	e.path = path + 1;
+	e.file = strrchr(e.path, '/') + 1;
+	e.parent = "";
+	*strrchr(path, '/') = '\0';
+	e.dir = open(path[1] != '\0' ? path + 1 : "/", O_PATH | O_DIRECTORY |
+	    O_CLOEXEC);
+	*strchr(path + 1, '\0') = '/';
+	if (e.dir == -1)
+		return;
+	if (fstatat(e.dir, e.file, &e.st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISSOCK(e.st.st_mode) && e.st.st_dev == dev &&
+	    e.st.st_ino == ino)
+		take_socket(l, &e);
+	close(e.dir);
+}
+
+static void
 take(struct list *l, const struct entry *e)
 {
-	if (S_ISSOCK(e->st.st_mode)) {
-		if (!is_served(l, e))
-			add(l, "unix", e)->state = socket_state(e);
-	} else if (S_ISFIFO(e->st.st_mode))
+	if (S_ISSOCK(e->st.st_mode))
+		take_socket(l, e);
+	else if (S_ISLNK(e->st.st_mode) && e->parent[0] == '\0')
+		follow_link(l, e);
+	else if (S_ISFIFO(e->st.st_mode))
 		add(l, "fifo", e)->minor = is_bell(e);
 	else if (!S_ISREG(e->st.st_mode))
 		return;

@@ -4,6 +4,9 @@
  * JSON.  They may hold anything: bytes that are no UTF-8, and control
  * characters, which must not reach a terminal.
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "common.h"
 
 /* How many bytes the character at p has; 0: it is no UTF-8, or a control
@@ -60,6 +63,26 @@ print_json_string(FILE *out, const char *text)
 				putc(*p++, out);
 	}
 	putc('"', out);
+}
+
+char *
+address_name(const char *name)
+{
+	const unsigned char *p = (const void *)name;
+	char *text = malloc(3 * strlen(name) + 1), *to = text;
+
+	while (text != NULL && *p) {
+		int n = *p == '%' || *p == '?' ? 0 : character(p);
+
+		if (n == 0)
+			to += sprintf(to, "%%%02X", *p++);
+		else
+			while (n-- > 0)
+				*to++ = (char)*p++;
+	}
+	if (text != NULL)
+		*to = '\0';
+	return text;
 }
 
 size_t

@@ -170,7 +170,9 @@ set_owner(int fd, const struct ipc__options *opt)
 	return 0;
 }
 
-/* It appears under its name at once as it is to be. */
+/* It appears under its name at once as it is to be, and with nobody who has it
+ * open: a sender that took us for its receiver would be gone again, and what it
+ * sent with it, before there is one. */
 static int
 fifo_create(const struct ipc__address *a)
 {
@@ -186,6 +188,7 @@ fifo_create(const struct ipc__address *a)
 		return fd;
 	}
 	rc = set_owner(fd, &a->opt);
+	close(fd);
 	if (rc == 0 &&
 	    (rc = ipc__temp_publish(AT_FDCWD, path, a->name)) < 0) {
 		errno = -rc;
@@ -194,7 +197,6 @@ fifo_create(const struct ipc__address *a)
 	if (rc < 0)
 		unlink(path);
 	hidden_done(note, path);
-	close(fd);
 	return rc;
 }
 
@@ -549,7 +551,7 @@ const struct ipc_backend ipc__backend_fifo = {
 		.direction = IPC_SEND,
 		.boundary = IPC_STREAM
 	},
-	.traits = IPC__BYTES | IPC__LIFE | IPC__PATHS,
+	.traits = IPC__BYTES | IPC__GATHERS | IPC__LIFE | IPC__PATHS,
 	.size = sizeof(struct fifo),
 	.limit = "PIPE_BUF, less 4 of a frame",
 	.keys = {

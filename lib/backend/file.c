@@ -127,7 +127,7 @@ open_existing(struct ipc__half *h, const struct ipc__address *a)
 	if (rc < 0)
 		return rc;
 	fd = open(a->name, mode_of(h, a));
-	return fd == -1 ? ipc__fail_path("open", a->name) :
+	return fd == -1 ? ipc__file_failed(a->name) :
 	    start(h, log_of(h), a, fd);
 }
 
@@ -225,7 +225,7 @@ check_journal(const char *path)
 		return rc;
 	j.fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (j.fd == -1)
-		return ipc__fail_path("open", path);
+		return ipc__file_failed(path);
 	rc = ipc__journal_known(&j);
 	close(j.fd);
 	if (rc == -EPROTO || rc == -EAGAIN)

@@ -8,7 +8,8 @@
  * the process, or nothing that anybody could notice.  So there is no
  * IPC_CAP_DEATH.  In a forked child nothing of it works: the core sees to that,
  * and only closing is done here, without the locks that another thread may have
- * held at the fork.
+ * held at the fork.  So a copy in a child is none, and closing is always the
+ * end in the process that has it, whatever has forked since.
  */
 #include <sys/eventfd.h>
 
@@ -54,6 +55,7 @@ struct inproc {
 	struct link	*link;
 	struct listener	*listener;
 	int		 side;
+	unsigned	 process;	/* that it is of */
 };
 
 /* Who listens in this process.  The lock is that of their queues as well. */
@@ -61,6 +63,7 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t list_once = PTHREAD_ONCE_INIT;
 static pthread_cond_t list_room;	/* in the queue of one of them */
 static struct listener *list;
+static unsigned process;		/* another number in each child */
 
 static struct ipc__lane *
 lane_of(const struct ipc__half *h, int dir)
@@ -133,37 +136,6 @@ link_forget(struct link *link, int side)
 	link_unref(link, true);
 }
 
-static void
-attach(struct ipc__half *h, struct link *link, int side)
-{
-	struct inproc *s = IPC__STATE(h, struct inproc);
-
-	s->link = link;
-	s->side = side;
-	h->fd = -1;
-	h->record = ipc__lane_record(&link->lane[0]);
-	h->capacity = link->lane[0].size;
-}
-
-static int
-inproc_pair(struct ipc__half *a, struct ipc__half *b,
-    const struct ipc__address *address)
-{
-	struct link *link = NULL;
-	int rc;
-
-	rc = link_new(&link, address->opt.capacity);
-	if (rc < 0)
-		return rc;
-	attach(a, link, 0);
-	attach(b, link, 1);
-	return 0;
-}
-
-/*
- * Listeners
- */
-
 /* A fork may happen while another thread holds the lock, and the child has no
  * listeners in any case. */
 static void
@@ -183,6 +155,7 @@ forget_list(void)
 	pthread_mutex_init(&list_lock, NULL);
 	init_room();
 	list = NULL;
+	process++;
 }
 
 static void
@@ -191,6 +164,39 @@ watch_forks(void)
 	init_room();
 	pthread_atfork(NULL, NULL, forget_list);
 }
+
+static void
+attach(struct ipc__half *h, struct link *link, int side)
+{
+	struct inproc *s = IPC__STATE(h, struct inproc);
+
+	s->link = link;
+	s->side = side;
+	s->process = process;
+	h->fd = -1;
+	h->record = ipc__lane_record(&link->lane[0]);
+	h->capacity = link->lane[0].size;
+}
+
+static int
+inproc_pair(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__address *address)
+{
+	struct link *link = NULL;
+	int rc;
+
+	pthread_once(&list_once, watch_forks);
+	rc = link_new(&link, address->opt.capacity);
+	if (rc < 0)
+		return rc;
+	attach(a, link, 0);
+	attach(b, link, 1);
+	return 0;
+}
+
+/*
+ * Listeners
+ */
 
 static struct listener *
 find(const char *name)
@@ -270,6 +276,7 @@ inproc_listen(struct ipc__half *h, const struct ipc__address *a)
 		    "another one in this process listens there");
 	}
 	IPC__STATE(h, struct inproc)->listener = l;
+	IPC__STATE(h, struct inproc)->process = process;
 	h->fd = l->fd;
 	return 0;
 }
@@ -434,10 +441,12 @@ static void
 inproc_close(struct ipc__half *h, bool clean)
 {
 	struct inproc *s = IPC__STATE(h, struct inproc);
+	bool ours = s->process == process;
 
+	(void)clean;
 	if (s->link != NULL)
-		(clean ? link_end : link_forget)(s->link, s->side);
-	if (s->listener != NULL && clean)
+		(ours ? link_end : link_forget)(s->link, s->side);
+	if (s->listener != NULL && ours)
 		listener_end(s->listener);
 	if (s->listener != NULL) {
 		s->listener->fd = -1;	/* is h->fd */

@@ -115,6 +115,8 @@ const struct ipc_backend ipc__backend_memfd = {
 	.send = ipc__shm_send,
 	.put = ipc__shm_put,
 	.get = ipc__shm_get,
+	.put_many = ipc__shm_put_many,
+	.get_many = ipc__shm_get_many,
 	.reserve = ipc__shm_reserve,
 	.commit = ipc__shm_commit,
 	.peek = ipc__shm_peek,
@@ -123,6 +125,7 @@ const struct ipc_backend ipc__backend_memfd = {
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
 	.calm = ipc__shm_calm,
+	.beside = ipc__shm_beside,
 	.stretch = ipc__shm_stretch,
 	.close = ipc__shm_close
 };

@@ -55,7 +55,7 @@ const struct ipc_backend ipc__backend_pipe = {
 		.direction = IPC_SEND,
 		.boundary = IPC_STREAM
 	},
-	.traits = IPC__BYTES | IPC__LIFE | IPC__LOCAL_NAME,
+	.traits = IPC__BYTES | IPC__GATHERS | IPC__LIFE | IPC__LOCAL_NAME,
 	.size = sizeof(struct ipc__pipe),
 	.keys = {
 		[IPC_WAY_PAIR] = KEYS,

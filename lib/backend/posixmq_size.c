@@ -77,10 +77,9 @@ ipc__posixmq_fail(const struct mq_attr *attr)
 /* As many messages as its user may have at all; whether they are still to be
  * had only the kernel knows. */
 static void
-fit(struct mq_attr *attr, uint64_t count)
+fit(struct mq_attr *attr, uint64_t count, uint64_t most)
 {
 	uint64_t each = (uint64_t)attr->mq_msgsize + OVERHEAD;
-	uint64_t most = ipc__queue_limit(PROC_MSG_MAX, 10);
 
 	if (most > queue_bytes() / each)
 		most = queue_bytes() / each;
@@ -94,9 +93,9 @@ void
 ipc__posixmq_size_pair(const struct ipc__options *o, struct mq_attr *attr)
 {
 	uint64_t largest = ipc__queue_limit(PROC_MSGSIZE_MAX, 8192);
-	uint64_t count = ipc__queue_limit(PROC_MSG_MAX, 10);
+	uint64_t most = ipc__queue_limit(PROC_MSG_MAX, 10);
 	uint64_t bytes = o->capacity ? o->capacity : IPC__QUEUE_SMALL;
-	uint64_t record = bytes / (count > 0 ? count : 1);
+	uint64_t record = bytes / (most > 0 ? most : 1);
 
 	if (record < SMALL_RECORD)
 		record = SMALL_RECORD;
@@ -107,7 +106,7 @@ ipc__posixmq_size_pair(const struct ipc__options *o, struct mq_attr *attr)
 	while (record > IPC__POSIXMQ_LEAST && record + OVERHEAD > queue_bytes())
 		record /= 2;
 	*attr = (struct mq_attr){ .mq_msgsize = (long)record };
-	fit(attr, bytes / record);
+	fit(attr, bytes / record, most);
 }
 
 int
@@ -116,7 +115,11 @@ ipc__posixmq_size_object(const struct ipc__address *a, struct mq_attr *attr)
 	const struct ipc__options *o = &a->opt;
 	uint64_t count = ipc__queue_limit(PROC_MSG_DEFAULT, 10);
 	uint64_t record = ipc__queue_limit(PROC_MSGSIZE_DEFAULT, 8192);
+	uint64_t largest = ipc__queue_limit(PROC_MSGSIZE_MAX, 8192);
 
+	/* As the kernel has it where nobody says a size. */
+	if (record > largest)
+		record = largest;
 	if (ipc__option_given(a, IPC__KEY_MAX_MESSAGE))
 		record = o->max_message;
 	else if (o->capacity != 0 && record > o->capacity)
@@ -128,6 +131,6 @@ ipc__posixmq_size_object(const struct ipc__address *a, struct mq_attr *attr)
 	if (o->capacity != 0)
 		count = o->capacity / record;
 	*attr = (struct mq_attr){ .mq_msgsize = (long)record };
-	fit(attr, count);
+	fit(attr, count, ipc__queue_limit(PROC_MSG_MAX, 10));
 	return 0;
 }

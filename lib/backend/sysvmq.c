@@ -59,27 +59,26 @@ ipc__sysvmq_close(struct ipc__half *h, bool clean)
 	ipc__bell_unref(q->bell);
 }
 
-int
+void
 ipc__sysvmq_start(struct ipc__half *h, int id, size_t record, size_t capacity)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
 
 	q->id = id;
-	if (h->dir & IPC_RECV)
-		q->in = malloc(sizeof *q->in + record);
-	if (h->dir & IPC_SEND)
-		q->out = malloc(sizeof *q->out + record);
-	if ((h->dir & IPC_RECV && q->in == NULL) ||
-	    (h->dir & IPC_SEND && q->out == NULL)) {
-		free(q->in);
-		free(q->out);
-		return ipc__fail(ENOMEM, "no memory for records of %zu bytes",
-		    record);
-	}
 	h->record = record;
 	h->capacity = capacity;
 	q->made = true;
-	return 0;
+}
+
+/* Memory is touched by whoever uses it: not by the maker of a pair for both
+ * ends of it, and each way only where something goes. */
+static int
+need_letter(struct ipc__letter **letter, size_t record)
+{
+	if (*letter == NULL)
+		*letter = malloc(sizeof **letter + record);
+	return *letter != NULL ? 0 : ipc__fail(ENOMEM, "no memory for records "
+	    "of %zu bytes", record);
 }
 
 /*
@@ -98,8 +97,8 @@ start_opened(struct ipc__half *h, int id)
 		return rc;
 	most = ds.__msg_cbytes > ds.msg_qbytes ? ds.__msg_cbytes :
 	    ds.msg_qbytes;
-	return ipc__sysvmq_start(h, id, record < most ? record : most,
-	    ds.msg_qbytes);
+	ipc__sysvmq_start(h, id, record < most ? record : most, ds.msg_qbytes);
+	return 0;
 }
 
 static int
@@ -185,9 +184,12 @@ sysvmq_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
-	size_t size = ipc__gather(q->out->text, iov, count);
+	size_t size;
 	ssize_t n;
 
+	if ((n = need_letter(&q->out, h->record)) < 0)
+		return n;
+	size = ipc__gather(q->out->text, iov, count);
 	if (q->sent) {
 		q->sent = false;
 		return (ssize_t)size;
@@ -260,6 +262,8 @@ sysvmq_recv(struct ipc__half *h, const struct iovec *iov, int count,
 	ssize_t n = 0;
 	int rc;
 
+	if ((rc = need_letter(&q->in, h->record)) < 0)
+		return rc;
 	if (q->kept != 0) {
 		q->in->type = q->kept;
 		q->kept = 0;
@@ -359,9 +363,10 @@ static int
 block_recv(struct ipc__half *h)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
+	struct ipc__letter empty;
 
-	if (msgrcv(q->id, q->in, 0, -LONG_MAX, 0) == 0) {
-		q->kept = q->in->type;
+	if (msgrcv(q->id, &empty, 0, -LONG_MAX, 0) == 0) {
+		q->kept = empty.type;
 		return 0;
 	}
 	if (errno == E2BIG)
@@ -405,7 +410,7 @@ const struct ipc_backend ipc__backend_sysvmq = {
 	},
 	.traits = IPC__FLAGS | IPC__LIFE | IPC__SILENT,
 	.size = sizeof(struct ipc__sysvmq),
-	.limit = "kernel.msgmax",
+	.limit = "kernel.msgmax, kernel.msgmnb",
 	.keys = {
 		[IPC_WAY_PAIR] = IPC__QUEUE_KEYS_PAIR,
 		[IPC_WAY_OPEN] = IPC__QUEUE_KEYS_OPEN,

@@ -17,7 +17,7 @@ struct ipc__letter {
 struct ipc__sysvmq {
 	bool		 made;		/* all this is valid */
 	int		 id;
-	struct ipc__letter	*in, *out;
+	struct ipc__letter	*in, *out; /* NULL: not used yet */
 	uint32_t	 want;		/* bytes that found no room, and 1 */
 	uint64_t	 room;		/* private: so much there is at least */
 	/* wait=block: what it has already received (its type; it is empty), or
@@ -31,7 +31,7 @@ struct ipc__sysvmq {
 };
 
 /* Becomes an end of this queue, without a bell. */
-int ipc__sysvmq_start(struct ipc__half *h, int id, size_t record,
+void ipc__sysvmq_start(struct ipc__half *h, int id, size_t record,
     size_t capacity);
 void ipc__sysvmq_close(struct ipc__half *h, bool clean);
 

@@ -9,6 +9,7 @@
 
 #include "frame.h"
 #include "queue.h"
+#include "sysname.h"
 #include "sysvmq.h"
 
 #define PIECES		4	/* of a private queue */
@@ -65,24 +66,15 @@ become(struct ipc__half *h, const struct ipc__msg_made *m, int hold,
 	q->bell = ipc__bell_ref(bell);
 }
 
-static int
+static void
 start_both(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__msg_made *m, struct ipc__bell *bell, uint64_t record,
     uint64_t capacity)
 {
-	int rc;
-
-	rc = ipc__sysvmq_start(a, m->id, record, capacity);
-	if (rc < 0)
-		return rc;
-	rc = ipc__sysvmq_start(b, m->id, record, capacity);
-	if (rc < 0) {
-		ipc__sysvmq_close(a, false);
-		return rc;
-	}
+	ipc__sysvmq_start(a, m->id, record, capacity);
+	ipc__sysvmq_start(b, m->id, record, capacity);
 	become(a, m, m->hold[0], bell);
 	become(b, m, m->hold[1], bell);
-	return 0;
 }
 
 /* A pair's name would be gone again at once: it must be free, that is all. */
@@ -120,9 +112,9 @@ ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
 		return rc;
 	}
 	rc = shape(m.id, address, capacity);
-	if (rc == 0)
-		rc = start_both(a, b, &m, bell, record, capacity);
-	if (rc < 0) {
+	if (rc == 0) {
+		start_both(a, b, &m, bell, record, capacity);
+	} else {
 		ipc__msg_end(m.hold[0], m.key, m.id);
 		close(m.hold[1]);
 	}
@@ -133,15 +125,6 @@ ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
 /*
  * Halves for elsewhere, and from there
  */
-
-/* Ids mean something in one IPC namespace only.  0: not known. */
-static uint32_t
-namespace(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/ipc", &st) == 0 ? (uint32_t)st.st_ino : 0;
-}
 
 int
 ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
@@ -161,7 +144,7 @@ ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
 	ipc__put32(p + 8, (uint32_t)ds.msg_perm.cuid);
 	ipc__put32(p + 12, (uint32_t)ds.msg_perm.mode & 0777);
 	ipc__put32(p + 16, (uint32_t)h->record);
-	ipc__put32(p + 20, namespace());
+	ipc__put32(p + 20, ipc__sysv_namespace());
 	t->size += TICKET_SIZE;
 	t->fds[t->fd_count++] = q->hold;
 	t->fds[t->fd_count++] = q->bell->mem;
@@ -204,15 +187,13 @@ static int
 check_offer(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
 {
 	uint32_t record = ipc__get32(p + 16), theirs = ipc__get32(p + 20);
-	uint32_t ours = namespace();
+	int rc;
 
 	if (record < LEAST_RECORD || record > MOST_RECORD)
 		return ipc__fail(EBADMSG, "what was handed over is a queue of "
 		    "records of %u bytes", record);
-	if (theirs != 0 && ours != 0 && theirs != ours)
-		return ipc__fail(EOPNOTSUPP, "the other side is in another "
-		    "IPC namespace, and so are its queues");
-	return check_queue(p, dir, id, ds);
+	rc = ipc__sysv_reaches(theirs);
+	return rc < 0 ? rc : check_queue(p, dir, id, ds);
 }
 
 int
@@ -227,10 +208,9 @@ ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
 	    t->fd_count - t->fd_next < TICKET_FDS)
 		return ipc__fail(EBADMSG, "a part of what was to be handed "
 		    "over is missing");
-	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0 ||
-	    (rc = ipc__sysvmq_start(h, id, ipc__get32(p + 16),
-	    ds.msg_qbytes)) < 0)
+	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0)
 		return rc;
+	ipc__sysvmq_start(h, id, ipc__get32(p + 16), ds.msg_qbytes);
 	rc = ipc__bell_join(&q->bell, fds[1], fds + 2);
 	if (rc < 0) {
 		ipc__sysvmq_close(h, false);

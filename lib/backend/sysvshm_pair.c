@@ -29,12 +29,14 @@
 #include <unistd.h>
 
 #include "core.h"
+#include "frame.h"
 #include "name.h"
 #include "sysname.h"
 #include "sysvshm.h"
 
 #define TRIES	100
 #define SECRET	56u
+#define TICKET_SIZE	(sizeof(uint64_t) + 4)	/* before what a ring has */
 
 /*
  * What dead processes left: swept by the next one that makes a segment, at
@@ -156,21 +158,6 @@ random_key(void)
 	return key;
 }
 
-static int
-sysvshm_fail(size_t size)
-{
-	switch (errno) {
-	case EINVAL:
-		return ipc__fail(EINVAL, "shmget: a segment of %zu bytes "
-		    "exceeds a limit of this machine (kernel.shmmax)", size);
-	case ENOSPC:
-		return ipc__fail(ENOSPC, "shmget: no segment is left "
-		    "(kernel.shmmni, kernel.shmall)");
-	default:
-		return ipc__fail_sys("shmget");
-	}
-}
-
 int
 ipc__sysvshm_make(struct ipc__shm_map *map, key_t key,
     const struct ipc__address *a)
@@ -179,7 +166,8 @@ ipc__sysvshm_make(struct ipc__shm_map *map, key_t key,
 	map->id = shmget(key, map->bytes, IPC_CREAT | IPC_EXCL |
 	    (int)(a->opt.mode & 0777));
 	if (map->id < 0)
-		return errno == EEXIST ? -EEXIST : sysvshm_fail(map->bytes);
+		return errno == EEXIST ? -EEXIST :
+		    ipc__segment_failed(map->bytes);
 	return ipc__shm_make_segment(map);
 }
 
@@ -301,14 +289,16 @@ ipc__sysvshm_give(struct ipc__half *h, struct ipc__ticket *t)
 	struct ipc__shm_map *map = IPC__STATE(h, struct ipc__shm)->map;
 	int rc;
 
-	if (t->size + sizeof(uint64_t) > IPC__TICKET_BYTES)
+	if (t->size + TICKET_SIZE > IPC__TICKET_BYTES)
 		return ipc__fail(EINVAL, "ticket: full");
 	map->passed = true;
 	memcpy(t->bytes + t->size, sysvshm_secret(map), sizeof(uint64_t));
-	t->size += sizeof(uint64_t);
+	ipc__put32(t->bytes + t->size + sizeof(uint64_t),
+	    ipc__sysv_namespace());
+	t->size += TICKET_SIZE;
 	rc = ipc__shm_give(h, t);
 	if (rc < 0)
-		t->size -= sizeof(uint64_t);
+		t->size -= TICKET_SIZE;
 	return rc;
 }
 
@@ -331,10 +321,13 @@ ipc__sysvshm_take(struct ipc__half *h, struct ipc__ticket *t)
 	uint64_t secret, is;
 	int rc;
 
-	if (t->size - t->next < sizeof secret)
+	if (t->size - t->next < TICKET_SIZE)
 		return ipc__fail(EBADMSG, "ticket: no segment in it");
 	memcpy(&secret, t->bytes + t->next, sizeof secret);
-	t->next += sizeof secret;
+	rc = ipc__sysv_reaches(ipc__get32(t->bytes + t->next + sizeof secret));
+	if (rc < 0)
+		return rc;
+	t->next += TICKET_SIZE;
 	rc = ipc__shm_take(h, t, NULL);
 	if (rc == -EIDRM)
 		return ipc__fail(ECONNRESET, "the other side has died, and "

@@ -344,7 +344,7 @@ accept_own(int listener, int client)
 	for (tries = 0; tries < STRANGERS && poll(&p, 1, 1000) > 0; tries++) {
 		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED)
-			return ipc__socket_fail("accept");
+			return ipc__fail_sys("accept");
 		if (fd >= 0 && are_ends(fd, client))
 			return fd;
 		if (fd >= 0)

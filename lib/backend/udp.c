@@ -211,7 +211,10 @@ udp_reach(struct ipc__half *h, const struct ipc__address *a)
 static int
 udp_connect(struct ipc__half *h, const struct ipc__address *a, int timeout)
 {
+	struct udp *u = IPC__STATE(h, struct udp);
+
 	(void)timeout;
+	u->calls = true;
 	return udp_reach(h, a);
 }
 
@@ -290,6 +293,35 @@ udp_where(const struct ipc__half *h, char *buffer, size_t size)
  * Moving
  */
 
+static bool
+waits_to_be_heard(const struct ipc__half *h)
+{
+	const struct udp *u = IPC__STATE(h, const struct udp);
+
+	return u->calls && !u->heard;
+}
+
+/* Nobody was there for what we sent: on to the name's next address, unless this
+ * one has been heard of.  Where there is no more, a client is refused, as over
+ * TCP; to others the next datagram may be more welcome. */
+static int
+refused(struct ipc__half *h)
+{
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct udp *u = IPC__STATE(h, struct udp);
+	const union ipc__sockaddr *at;
+
+	while (!u->heard && u->to.next < u->to.count) {
+		at = &u->to.at[u->to.next++];
+		/* The last one has left us an address of ours to be. */
+		(void)connect(h->fd, &none, sizeof none);
+		if (connect(h->fd, &at->sa, ipc__inet_size(at)) == 0)
+			return 0;
+	}
+	return waits_to_be_heard(h) ? ipc__fail(ECONNREFUSED,
+	    "nobody listens there") : 0;
+}
+
 /* ECONNREFUSED tells of an earlier datagram; this one was not sent. */
 static ssize_t
 udp_send(struct ipc__half *h, const struct iovec *iov, int count,
@@ -297,34 +329,17 @@ udp_send(struct ipc__half *h, const struct iovec *iov, int count,
 {
 	ssize_t n = ipc__socket_send(h->fd, iov, count, aside);
 
-	if (n == -ECONNREFUSED)
+	if (n == -ECONNREFUSED && (n = refused(h)) == 0)
 		n = ipc__socket_send(h->fd, iov, count, aside);
 	if (n >= 0 || n == -EAGAIN || n == -EINTR)
 		return n;
 	if (n == -ECONNREFUSED)
-		return -EPIPE;
+		return waits_to_be_heard(h) ? n : -EPIPE;
 	if (n == -EMSGSIZE)
 		return ipc__fail(EMSGSIZE, "a UDP datagram carries at most %zu "
 		    "bytes", h->record);
 	errno = (int)-n;
 	return ipc__fail_sys("sendmsg");
-}
-
-/* Nobody was there for what we sent: on to the name's next address, unless this
- * one has been heard of. */
-static void
-refused(struct udp *u, int fd)
-{
-	const struct sockaddr none = { .sa_family = AF_UNSPEC };
-	const union ipc__sockaddr *at;
-
-	while (!u->heard && u->to.next < u->to.count) {
-		at = &u->to.at[u->to.next++];
-		/* The last one has left us an address of ours to be. */
-		(void)connect(fd, &none, sizeof none);
-		if (connect(fd, &at->sa, ipc__inet_size(at)) == 0)
-			break;
-	}
 }
 
 static ssize_t
@@ -362,8 +377,8 @@ udp_recv(struct ipc__half *h, const struct iovec *iov, int count,
 	}
 	if (!ipc__socket_gone(n))
 		return ipc__socket_failed("recvmsg", n);
-	refused(u, h->fd);
-	return -EAGAIN;
+	n = refused(h);
+	return n < 0 ? n : -EAGAIN;
 }
 
 static size_t

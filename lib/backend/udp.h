@@ -16,6 +16,7 @@ struct udp {
 	struct ipc__socket socket;
 	struct ipc__inet   to;		/* the addresses that are tried */
 	bool		   heard;	/* one of them has answered */
+	bool		   calls;	/* a session's client, that is to be */
 	struct udp_seen	  *seen;	/* a listener's clients */
 	size_t		   hello_size;	/* not yet received, */
 	unsigned char	   hello[UDP_HELLO];	/* as it came to the listener */

@@ -60,7 +60,7 @@ gram_pair(struct ipc__half *a, struct ipc__half *b,
 	if (rc < 0 || a->dir != IPC_DUPLEX)
 		return rc;
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds) < 0) {
-		rc = ipc__socket_fail("socketpair");
+		rc = ipc__fail_sys("socketpair");
 		close(a->fd);
 		close(b->fd);
 		a->fd = b->fd = -1;
