@@ -210,8 +210,9 @@ struct ipc_backend {
 	    int count, struct ipc__aside *aside);
 
 	/* The short ways of one small record that is in no way special: sent,
-	 * or received into a buffer (its size, -1); false or -1 where it is not
-	 * so small or it can not be at once, and then nothing was touched.
+	 * or received into a buffer (its size; -1: nothing there); false or -2
+	 * where it is not so small or it can not be at once, and then nothing
+	 * was touched.
 	 * NULL: there is no shorter way. */
 	bool (*put)(struct ipc__half *h, const void *data, size_t size);
 	ssize_t (*get)(struct ipc__half *h, void *buffer, size_t room);

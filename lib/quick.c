@@ -133,16 +133,17 @@ ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
 	ssize_t n = -1;
 	int i;
 
+	/* Only for what may come: what is there comes the long way. */
 	if (in->half == NULL || in->get == NULL || !ipc__spins(ch, in->half) ||
 	    ipc__be_beside(in->half) != 0)
 		return -1;
-	for (i = 0; i < LOOKS && n < 0; i++) {
+	for (i = 0; i < LOOKS && n == -1; i++) {
 		n = ipc__quick_recv(ch, buffer, size);
 		/* Seldom: a pause would be most of what is waited in vain. */
 		if (i % 8 == 7)
 			ipc__relax();
 	}
-	in->spun = n < 0;
+	in->spun = n == -1;
 	return n;
 }
 

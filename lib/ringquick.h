@@ -212,7 +212,7 @@ ring_get_long(struct ipc__ring *r, unsigned code, void *buffer, size_t room)
 
 	if (code != IPC__RING_FAR)
 		return code == IPC__RING_NIGH ?
-		    ipc__ring_get_far(r, buffer, room) : -1;
+		    ipc__ring_get_far(r, buffer, room) : code ? -2 : -1;
 	cell = ipc__ring_get(&r->at->u.cell[r->cell], memory_order_relaxed);
 	v = cell >> 32 & (r->plines - 1);
 	size = (uint32_t)cell;
@@ -228,8 +228,8 @@ ring_get_long(struct ipc__ring *r, unsigned code, void *buffer, size_t room)
 	return (ssize_t)size;
 }
 
-/* The size of what was copied and taken; -1: it is not there or not of this
- * kind.  It is still to be given back. */
+/* The size of what was copied and taken; -1: it is not there; -2: it is not of
+ * this kind.  It is still to be given back. */
 __attribute__((always_inline))
 static inline ssize_t
 ring_get_held(struct ipc__ring *r, void *buffer, size_t room)
@@ -239,7 +239,7 @@ ring_get_held(struct ipc__ring *r, void *buffer, size_t room)
 	if (size > IPC__RING_INLINE)
 		return ring_get_long(r, code, buffer, room);
 	if (size > room)
-		return -1;
+		return -2;
 	cells = ipc__ring_cells(size);
 	if (r->cell + cells > IPC__RING_CELLS)
 		return -1;

@@ -257,7 +257,7 @@ ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room)
 	ssize_t n = ipc__ring_peek(r, &data, &flags);
 
 	if (n < 0 || flags != 0 || (size_t)n > room)
-		return -1;
+		return n == -EAGAIN ? -1 : -2;
 	ipc__copy(buffer, data, (size_t)n);
 	ipc__ring_release(r, 0);
 	return n;

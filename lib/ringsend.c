@@ -448,8 +448,8 @@ ring_part(struct ipc__ring *r, size_t size, bool around)
 	if (size <= part || r->lasting || r->grown_v == 0 ||
 	    (r->at_v & (r->plines - 1)) + ipc__ring_lines(size) > r->plines)
 		return size;
-	/* Each is a fence then, which is wasted on who is behind anyway. */
-	if (around && (ipc__ring_look(r) < 0 || !r->empty))
+	/* Each costs something, which is wasted on who is behind anyway. */
+	if (ipc__ring_look(r) < 0 || !r->empty)
 		return size;
 	parts = (size + part - 1) / part;
 	cells = ring_cells_free(r, &last);
