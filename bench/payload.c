@@ -21,11 +21,18 @@ stamp(const struct payload *p, char *data, uint64_t with)
 void
 payload_fill(const struct payload *p, void *data, uint64_t number)
 {
-	one *word = data;
-	size_t words = p->size / 8;
+	const payload_words fill = { FILL, FILL };
+	char *at = data;
+	size_t left = p->size;
 
-	for (size_t i = 0; i < words; i++)
-		word[i] = FILL;
+	/* As wide as it is summed: a store of a word each would fill the
+	 * processor's store buffer with an eighth of the lines, and measure
+	 * that where they come from another core's cache. */
+	for (; left >= 64; left -= 64, at += 64)
+		for (size_t i = 0; i < 64; i += sizeof fill)
+			*(payload_words *)(void *)(at + i) = fill;
+	for (; left >= 8; left -= 8, at += 8)
+		*(one *)(void *)at = FILL;
 	stamp(p, data, payload_stamp(p, number));
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "recv.h"
 
 int
@@ -53,8 +54,11 @@ ipc__take_home(struct ipc_channel *ch, size_t need)
 
 	if ((rc = grow_own(ch, need)) < 0)
 		return rc;
-	if (in->lent)
+	if (in->view != NULL)
+		ipc__copy(in->own, in->view, in->len);
+	else if (in->lent)
 		memcpy(in->own, in->base, in->len);
+	in->view = NULL;
 	in->lent = false;
 	in->base = in->own;
 	in->room = in->own_size;
@@ -65,6 +69,7 @@ void
 ipc__drop_message(struct ipc__in *in)
 {
 	in->len = 0;
+	in->view = NULL;
 	in->whole = in->shown = false;
 	in->off = 0;
 }

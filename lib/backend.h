@@ -57,7 +57,11 @@ enum ipc__trait {
 enum ipc__flag {
 	IPC__MORE	= 1 << 0, /* pieces of the same message follow */
 	IPC__CONTROL	= 1 << 1, /* from core to core */
-	IPC__HOLD	= 1 << 2  /* do not publish yet: more come at once */
+	IPC__HOLD	= 1 << 2, /* do not publish yet: more come at once */
+	IPC__PART	= 1 << 3  /* with MORE, as peek tells it: the rest of
+				     this very record lies behind it in memory
+				     as soon as it is there, which waits for
+				     nobody who receives */
 };
 
 /* What goes beside the bytes of one record.  A backend touches only what its
@@ -206,8 +210,9 @@ struct ipc_backend {
 	    int count, struct ipc__aside *aside);
 
 	/* The short ways of one small record that is in no way special: sent,
-	 * or received into a buffer (its size, -1); false or -1 where it is not
-	 * so small or it can not be at once, and then nothing was touched.
+	 * or received into a buffer (its size; -1: nothing there); false or -2
+	 * where it is not so small or it can not be at once, and then nothing
+	 * was touched.
 	 * NULL: there is no shorter way. */
 	bool (*put)(struct ipc__half *h, const void *data, size_t size);
 	ssize_t (*get)(struct ipc__half *h, void *buffer, size_t room);

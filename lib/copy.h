@@ -11,6 +11,7 @@
 #ifndef IPC_LIB_COPY_H
 #define IPC_LIB_COPY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,36 +22,53 @@
 #define IPC__COPY_ALONE	512u
 #define IPC__COPY_BATCH	64u
 
-/* How far away the other side is, from how long its lines take to come. */
+/* How far away the other side is, from how long a line that it keeps writing
+ * takes to come. */
 struct ipc__distance {
-	uint32_t	least;	/* ns, of the last few */
-	unsigned	count;
-	unsigned	skip;
+	size_t		left;	/* bytes before the next look */
+	uint64_t	was;	/* what the line held then */
+	unsigned	count, over;	/* votes */
+	unsigned	here;		/* that told nothing, in a row */
 	bool		known, far;
 };
 
-/* Whether the next look at the other side's line is to be timed. */
+/* Is the other side far, as far as is known; looks anew, now and then, by this
+ * line. */
+void	 ipc__distance_look(struct ipc__distance *d,
+	    const _Atomic uint64_t *line);
 static inline bool
-ipc__distance_due(struct ipc__distance *d)
+ipc__distance_far(struct ipc__distance *d, const _Atomic uint64_t *line,
+    size_t size)
 {
-	return !d->known || (++d->skip & 3) == 0;
+	if (size < d->left)
+		d->left -= size;
+	else
+		ipc__distance_look(d, line);
+	return d->far;
 }
-/* One line that the other side had written took this long, of which the clock
- * itself took some. */
-void	 ipc__distance_note(struct ipc__distance *d, uint64_t clock,
-	    uint64_t ns);
-uint64_t ipc__copy_clock(void);
 
-/* Bytes per second, by a clock that costs next to nothing. */
+/* How fast it goes. */
 struct ipc__pace {
 	uint64_t	since;	/* ns */
 	uint64_t	done;
 };
 
-/* Adds what was done; true if the pace of the last milliseconds was at least
- * `fast' per microsecond. */
-bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t fast);
+/* Adds what was done; true if that is `much' by now and went at a pace of at
+ * least `fast' per microsecond. */
+bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t much,
+	    uint64_t fast);
 
+/* As memcpy, for much. */
+#define IPC__COPY_MUCH	2048u
+void	ipc__copy_much(void *to, const void *from, size_t size);
+static inline void
+ipc__copy(void *to, const void *from, size_t size)
+{
+	if (size < IPC__COPY_MUCH)
+		memcpy(to, from, size);
+	else
+		ipc__copy_much(to, from, size);
+}
 /* Around the cache.  Not ordered with anything before ipc__copy_fence(). */
 void	ipc__copy_around(void *to, const void *from, size_t size);
 void	ipc__copy_fence(void);

@@ -47,6 +47,7 @@ struct ipc__ready {
 	_Atomic bool	woken;		/* ipc_wake was ever used */
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
 	unsigned	crowded;	/* waits to come that do not yield */
+	uint64_t	sent;		/* bytes, before the last wait */
 	unsigned	resting;	/* waits to come that do not spin: looks
 					   are calls, and were in vain */
 	unsigned	cold;		/* so many times in a row */
@@ -97,7 +98,7 @@ struct ipc__in {
 	bool		 lent;
 	unsigned char	*own;
 	size_t		 own_size;
-	const unsigned char *view;	/* or a whole one, in place */
+	const unsigned char *view;	/* or it is in place: one record */
 	bool		 whole;		/* it is complete */
 	bool		 shown;		/* and ipc_peek has shown it */
 	size_t		 off;		/* boundary=stream: taken of it */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "recv.h"
 
 /* A piece of a message whose bytes are in place already (n of them). */
@@ -47,6 +48,33 @@ peeked_control(struct ipc_channel *ch, const void *data, size_t n)
 	return rc < 0 ? rc : 1;
 }
 
+/* A message that is shown in place, or a part of one, which the rest lies right
+ * behind; only where another record follows is it copied after all. */
+#define TAKE_HOME	2
+
+static int
+view_piece(struct ipc_channel *ch, const void *data, size_t n, unsigned flags)
+{
+	struct ipc__in *in = &ch->in;
+	int rc;
+
+	if (in->len == 0)
+		in->view = data;
+	else if (data != in->view + in->len || n > in->half->record - in->len)
+		return ipc__broken(ch, "the parts of a record are not in line");
+	if (!(flags & IPC__MORE))
+		return got_piece(ch, n, false);
+	if (!(flags & IPC__PART)) {
+		rc = ipc__take_home(ch, in->len);
+		return rc < 0 ? rc : TAKE_HOME;
+	}
+	if ((rc = got_piece(ch, n, true)) != -EAGAIN)
+		return rc;
+	/* Not given back before the message is, which needs no room for it. */
+	ipc__be_release(in->half, IPC__HOLD);
+	return 1;
+}
+
 /* One record in place: 0 whole, -EAGAIN nothing there, 1 go on. */
 static int
 peek_record(struct ipc_channel *ch)
@@ -61,15 +89,19 @@ peek_record(struct ipc_channel *ch)
 		return n == -EPIPE ? ipc__ended(ch) : (int)n;
 	if (flags & IPC__CONTROL)
 		return peeked_control(ch, data, (size_t)n);
-	if (!(flags & IPC__MORE) && in->len == 0) {
-		in->view = data;
-		return got_piece(ch, (size_t)n, false);
+	if (flags & IPC__PART && ch->boundary == IPC_STREAM)
+		flags &= ~(unsigned)(IPC__PART | IPC__MORE);
+	if (in->view != NULL || (in->len == 0 && (flags & IPC__PART ?
+	    !in->lent : !(flags & IPC__MORE)))) {
+		rc = view_piece(ch, data, (size_t)n, flags);
+		if (rc != TAKE_HOME)
+			return rc;
 	}
 	if ((size_t)n > in->limit - in->len)
 		return ipc__broken(ch, "a message longer than max-message");
 	if ((rc = ipc__more_room(ch, (size_t)n)) < 0)
 		return rc;
-	memcpy(in->base + in->len, data, (size_t)n);
+	ipc__copy(in->base + in->len, data, (size_t)n);
 	ipc__be_release(in->half, 0);
 	rc = got_piece(ch, (size_t)n, flags & IPC__MORE);
 	return rc == -EAGAIN ? 1 : rc;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "copy.h"
 #include "quick.h"
 
 /*
@@ -234,7 +235,7 @@ receive_one(struct ipc_channel *ch, void *buffer, size_t size, int timeout)
 		return too_small(ch, size);
 	n = (ssize_t)in->len;
 	if (n > 0 && (!in->lent || in->view != NULL))
-		memcpy(buffer, ipc__message_data(in), in->len);
+		ipc__copy(buffer, ipc__message_data(in), in->len);
 	ipc__taken(ch);
 	return n;
 }

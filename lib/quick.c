@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "copy.h"
 #include "quick.h"
 
 /* The longest message that goes as one record or one whole frame; 0: none. */
@@ -91,7 +92,7 @@ quick_record(struct ipc__in *in, void *buffer, size_t size)
 	if (n < 0 || flags != 0 || (size_t)n > size || (size_t)n > in->limit)
 		return -1;
 	if (n > 0)
-		memcpy(buffer, data, (size_t)n);
+		ipc__copy(buffer, data, (size_t)n);
 	ipc__be_release(in->half, 0);
 	return n;
 }
@@ -132,7 +133,8 @@ ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
 	ssize_t n = -1;
 	int i;
 
-	/* Where others receive beside us, nothing of ours may be touched. */
+	/* Only for what may come: what is there comes the long way.  And where
+	 * others receive beside us, nothing of ours may be touched. */
 	if (!ipc__at_rest(ch, &in->ready) ||
 	    (!atomic_load_explicit(&in->plain, memory_order_relaxed) &&
 	    !ipc__quick_plain_in(ch)))
@@ -140,13 +142,13 @@ ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
 	if (in->get == NULL || !ipc__spins(ch, in->half) ||
 	    ipc__be_beside(in->half) != 0)
 		return -1;
-	for (i = 0; i < LOOKS && n < 0; i++) {
+	for (i = 0; i < LOOKS && n == -1; i++) {
 		n = ipc__quick_recv(ch, buffer, size);
 		/* Seldom: a pause would be most of what is waited in vain. */
 		if (i % 8 == 7)
 			ipc__relax();
 	}
-	in->spun = n < 0;
+	in->spun = n == -1;
 	return n;
 }
 

@@ -56,7 +56,8 @@ int ipc__quick_send_many(struct ipc_channel *ch, const struct iovec *messages,
 int ipc__quick_recv_many(struct ipc_channel *ch, struct iovec *messages,
     int count);
 
-/* The length of a message that was received; -1: the long way. */
+/* The length of a message that was received; -1: nothing is there; -2: the long
+ * way. */
 static inline ssize_t
 ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
 {
@@ -66,11 +67,11 @@ ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
 	if (!ipc__at_rest(ch, &in->ready) ||
 	    (!atomic_load_explicit(&in->plain, memory_order_relaxed) &&
 	    !ipc__quick_plain_in(ch)))
-		return -1;
+		return -2;
 	n = in->get != NULL ? in->get(in->half, buffer, size < in->limit ?
 	    size : in->limit) : ipc__quick_recv_record(in, buffer, size);
 	if (n < 0)
-		return -1;
+		return n;
 	in->vain = 0;
 	ipc__count(in->messages, 1);
 	ipc__count(in->bytes, (uint64_t)n);

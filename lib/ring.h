@@ -25,6 +25,7 @@
 #define IPC__RING_CELLS		7u	/* of 8 bytes, behind a line's word */
 #define IPC__RING_INLINE	56u	/* longest message inside its line */
 #define IPC__RING_VERSION	3u
+#define IPC__RING_GROWTH	8u	/* so much larger in one step */
 #define IPC__RING_GRAIN		65536u	/* the largest page there is */
 #define IPC__RING_CAPACITY	(4u << 20)
 #define IPC__RING_CAPACITY_MIN	4096u
@@ -72,7 +73,12 @@ struct ipc__ring_head {
 	 * each record, and the receiver looks there after each. */
 	alignas(8) _Atomic uint64_t claim;
 	unsigned char	 pad2[40];
-	unsigned char	 pad3[192];	/* to 512 */
+	unsigned char	 pad3[64];
+	/* Line 6: the receiver writes it with each payload that it gives back,
+	 * the sender reads it to see how far it has to come, and nobody has
+	 * anything to do with the lines beside it. */
+	alignas(8) _Atomic uint64_t beat;
+	unsigned char	 pad4[120];	/* to 512 */
 	unsigned char	 tiny[2048];	/* payload of a ring that is young */
 };
 
@@ -88,6 +94,7 @@ _Static_assert(sizeof(struct ipc__ring_side) == 64, "side");
 _Static_assert(sizeof(struct ipc__ring_head) == 2560, "head");
 _Static_assert(offsetof(struct ipc__ring_head, pos) == 192, "pos");
 _Static_assert(offsetof(struct ipc__ring_head, jump) == 256, "jump");
+_Static_assert(offsetof(struct ipc__ring_head, beat) == 384, "beat");
 _Static_assert(offsetof(struct ipc__ring_head, tiny) == 512, "tiny");
 _Static_assert(sizeof(struct ipc__ring_line) == 64, "line");
 
@@ -95,6 +102,8 @@ _Static_assert(sizeof(struct ipc__ring_line) == 64, "line");
 struct ipc__ring_ops {
 	/* Makes these bytes of the memory real: 0, or a negative errno. */
 	int (*populate)(void *owner, size_t offset, size_t size);
+	/* Saves the page faults of who is to read these. */
+	void (*touch)(void *owner, size_t offset, size_t size);
 	/* Maps the payload a second time behind itself. */
 	int (*mirror)(void *owner);
 	/* Registers this process for membarrier(2): true if it is. */
@@ -158,6 +167,7 @@ struct ipc__ring {
 	/* The receiver. */
 	uint64_t	 next_v;	/* v when what was shown is released */
 	uint32_t	 shrunk;	/* other->grown when it was shrunk */
+	size_t		 touched;	/* bytes of payload */
 	const unsigned char *hint;	/* where payload will come next */
 
 	/* The sender.  empty: so it was when we last looked. */
@@ -216,6 +226,7 @@ ipc__ring_cells(size_t bytes)
 enum { IPC__END_OPEN, IPC__END_NEXT, IPC__END_WRAP, IPC__END_JUMP };
 #define IPC__RING_FAR	58u		/* the cell says where, in the ring */
 #define IPC__RING_NIGH	59u		/* likewise, in head->tiny */
+/* Bit 6 of the byte: IPC__MORE; bit 7: IPC__CONTROL; both: IPC__PART. */
 
 static inline uint64_t
 ipc__ring_tag(const struct ipc__ring *r, uint64_t u)
@@ -291,6 +302,12 @@ int	ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags);
 ssize_t	ipc__ring_send(struct ipc__ring *r, const struct iovec *iov,
 	    int count, unsigned flags);
 void	ipc__ring_publish(struct ipc__ring *r);
+/* Is the receiver far, and is that worth a thought for so many bytes? */
+static inline bool
+ipc__ring_far(struct ipc__ring *r, size_t size)
+{
+	return ipc__distance_far(&r->distance, &r->head->beat, size);
+}
 /* Room for a small record more than others get: for the goodbye. */
 void	ipc__ring_stretch(struct ipc__ring *r);
 /* Is there room for a record of the largest size? */
@@ -317,7 +334,7 @@ static inline void
 ipc__ring_free(struct ipc__ring *r)
 {
 	/* Release: our reads of what we give back are over.  Pairs with the
-	 * sender's acquire in ring_load_pos(). */
+	 * sender's acquire in ipc__ring_look(). */
 	ipc__ring_set(&r->head->pos, ipc__ring_pos(r->u, r->cell, r->v),
 	    memory_order_release);
 }

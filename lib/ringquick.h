@@ -93,7 +93,7 @@ __attribute__((noinline))
 static bool
 ring_put_long(struct ipc__ring *r, const void *data, size_t size)
 {
-	if ((r->distance.far && size >= IPC__COPY_ALONE) ||
+	if ((size >= IPC__COPY_ALONE && ipc__ring_far(r, size)) ||
 	    !ring_put_payload(r, data, size, false))
 		return ipc__ring_put_far(r, data, size, 0);
 	ring_show(r);
@@ -119,7 +119,7 @@ static inline bool
 ring_put_held(struct ipc__ring *r, const void *data, size_t size)
 {
 	return size > IPC__RING_INLINE ? ring_put_payload(r, data, size,
-	    r->distance.far && size >= IPC__COPY_BATCH) :
+	    size >= IPC__COPY_BATCH && ipc__ring_far(r, size)) :
 	    ring_put_small(r, data, size);
 }
 
@@ -212,21 +212,24 @@ ring_get_long(struct ipc__ring *r, unsigned code, void *buffer, size_t room)
 
 	if (code != IPC__RING_FAR)
 		return code == IPC__RING_NIGH ?
-		    ipc__ring_get_far(r, buffer, room) : -1;
+		    ipc__ring_get_far(r, buffer, room) : code ? -2 : -1;
 	cell = ipc__ring_get(&r->at->u.cell[r->cell], memory_order_relaxed);
 	v = cell >> 32 & (r->plines - 1);
 	size = (uint32_t)cell;
-	if (size > room || size > RING_QUICK || (!r->mirrored &&
-	    v * IPC__RING_LINE + size > (size_t)r->plines * IPC__RING_LINE))
+	/* What was touched ends with the payload, before the mirror. */
+	if (size > room || size > RING_QUICK ||
+	    v * IPC__RING_LINE + size > r->touched)
 		return ipc__ring_get_far(r, buffer, room);
 	memcpy(buffer, r->payload + v * IPC__RING_LINE, size);
 	r->v = ((cell >> 32) + ipc__ring_lines(size)) & IPC__RING_V;
+	/* Relaxed: it is only timed. */
+	ipc__ring_set(&r->head->beat, r->v, memory_order_relaxed);
 	ring_took(r, 1);
 	return (ssize_t)size;
 }
 
-/* The size of what was copied and taken; -1: it is not there or not of this
- * kind.  It is still to be given back. */
+/* The size of what was copied and taken; -1: it is not there; -2: it is not of
+ * this kind.  It is still to be given back. */
 __attribute__((always_inline))
 static inline ssize_t
 ring_get_held(struct ipc__ring *r, void *buffer, size_t room)
@@ -236,7 +239,7 @@ ring_get_held(struct ipc__ring *r, void *buffer, size_t room)
 	if (size > IPC__RING_INLINE)
 		return ring_get_long(r, code, buffer, room);
 	if (size > room)
-		return -1;
+		return -2;
 	cells = ipc__ring_cells(size);
 	if (r->cell + cells > IPC__RING_CELLS)
 		return -1;

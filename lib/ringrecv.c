@@ -63,6 +63,30 @@ ipc__ring_next(struct ipc__ring *r)
 	return 0;
 }
 
+/* The payload has grown, and this is the first time that we come here: some of
+ * it is touched at once, or each page would be a fault. */
+#define TOUCH	((size_t)256 << 10)
+
+static void
+ring_touch(struct ipc__ring *r, size_t at, size_t size)
+{
+	size_t end = (size_t)r->plines * IPC__RING_LINE, used;
+
+	/* Relaxed: a hint. */
+	used = (size_t)le32toh(atomic_load_explicit(&r->head->payload_used,
+	    memory_order_relaxed)) * IPC__RING_LINE;
+	if (end > used)
+		end = used;
+	if (size < TOUCH)
+		size = TOUCH;
+	if (at < end && size > end - at)
+		size = end - at;
+	r->touched = at + size;
+	if (at < end)
+		r->ops->touch(r->owner, (size_t)(r->payload -
+		    (unsigned char *)r->head) + at, size);
+}
+
 /* A cell that says where the payload lies. */
 static ssize_t
 ring_far(struct ipc__ring *r, bool nigh, const void **data)
@@ -93,6 +117,9 @@ ring_far(struct ipc__ring *r, bool nigh, const void **data)
 			return ring_broken("no mirror");
 		r->mirrored = true;
 	}
+	if (at + size > r->touched &&
+	    r->touched < (size_t)r->plines * IPC__RING_LINE)
+		ring_touch(r, at, size);
 	*data = r->payload + at;
 	r->hint = r->payload + (r->next_v & (r->plines - 1)) *
 	    IPC__RING_LINE;
@@ -161,6 +188,16 @@ ipc__ring_find(struct ipc__ring *r, unsigned *code)
 	return ring_broken("empty line");
 }
 
+static inline unsigned
+ring_flags(unsigned code)
+{
+	static const unsigned char flags[4] = {
+		0, IPC__MORE, IPC__CONTROL, IPC__MORE | IPC__PART
+	};
+
+	return flags[code >> 6 & 3];
+}
+
 ssize_t
 ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
 {
@@ -174,8 +211,7 @@ ipc__ring_peek(struct ipc__ring *r, const void **data, unsigned *flags)
 		if (rc < 0)
 			return rc;
 	}
-	*flags = (code & 0x40 ? IPC__MORE : 0) |
-	    (code & 0x80 ? IPC__CONTROL : 0);
+	*flags = ring_flags(code);
 	size = (code & 0x3f) - 1;
 	if (size > IPC__RING_INLINE) {
 		code &= 0x3f;
@@ -199,7 +235,11 @@ ipc__ring_release(struct ipc__ring *r, unsigned flags)
 	r->cell += r->cells;
 	r->cells = 0;
 	r->run++;
-	r->v = r->next_v & IPC__RING_V;
+	if (r->v != (r->next_v & IPC__RING_V)) {
+		r->v = r->next_v & IPC__RING_V;
+		/* Relaxed: it is only timed. */
+		ipc__ring_set(&r->head->beat, r->v, memory_order_relaxed);
+	}
 	if (ipc__ring_end(r->word) != IPC__END_OPEN &&
 	    (r->cell >= IPC__RING_CELLS ||
 	    ipc__ring_code(r->word, r->cell) == 0))
@@ -217,8 +257,8 @@ ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room)
 	ssize_t n = ipc__ring_peek(r, &data, &flags);
 
 	if (n < 0 || flags != 0 || (size_t)n > room)
-		return -1;
-	memcpy(buffer, data, (size_t)n);
+		return n == -EAGAIN ? -1 : -2;
+	ipc__copy(buffer, data, (size_t)n);
 	ipc__ring_release(r, 0);
 	return n;
 }

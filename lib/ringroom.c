@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the ring's sender knows of its receiver: where that stands, how far
- * away it is, and so what is free.
+ * What the ring's sender knows of its receiver: where that stands, and so what
+ * is free.
  */
 
 #include <errno.h>
 
 #include "error.h"
 #include "ringsend.h"
-
-/* Loads the receiver's position; now and then with the clock beside it, as its
- * line has just come from the other core. */
-static uint64_t
-ring_load_pos(struct ipc__ring *r)
-{
-	uint64_t before, from, pos, was;
-
-	was = ipc__ring_pos(r->tail_u, 0, r->tail_v);
-	if (!ipc__distance_due(&r->distance))
-		return ipc__ring_get(&r->head->pos, memory_order_acquire);
-	before = ipc__copy_clock();
-	from = ipc__copy_clock();
-	pos = ipc__ring_get(&r->head->pos, memory_order_acquire);
-	if ((pos ^ was) >> 33 || (pos ^ was) << 34)
-		ipc__distance_note(&r->distance, from - before,
-		    ipc__copy_clock() - from);
-	return pos;
-}
 
 /* Memory that has to be made real first. */
 void
@@ -43,8 +24,10 @@ ipc__ring_bound(struct ipc__ring *r)
 int
 ipc__ring_look(struct ipc__ring *r)
 {
-	uint64_t head = ring_head_u(r), pos = ring_load_pos(r), bu, bv, size;
+	uint64_t head = ring_head_u(r), pos, bu, bv, size;
 
+	/* Pairs with the receiver's release in ipc__ring_free(). */
+	pos = ipc__ring_get(&r->head->pos, memory_order_acquire);
 	bu = (head - pos) & IPC__RING_U;
 	bv = (r->v - (pos >> 33)) & IPC__RING_V;
 	if (bu > 2 * (uint64_t)r->lines ||

@@ -19,9 +19,17 @@
 #include "ring.h"
 #include "ringsend.h"
 
-/* What makes a ring grow before it is full: bytes and lines per microsecond. */
+/* What makes a ring grow before it is full: bytes and lines per microsecond,
+ * the latter for so many microseconds; of bytes as many have to have come as it
+ * is to hold then, which pays for making that real. */
 #define FAST_BYTES	1000u
 #define FAST_LINES	8u
+#define FAST_TIME	4000u
+
+/* Of a large record so much is shown at once: each costs the way of a line, and
+ * a fence where it goes around the cache. */
+#define PART		16384u
+#define PART_AROUND	32768u
 
 /*
  * Descriptor lines
@@ -82,7 +90,8 @@ ring_turn(struct ipc__ring *r)
 
 	if ((r->u & (r->lines - 1)) + 1 == r->grown_u &&
 	    r->grown_u < r->lines &&
-	    ipc__pace_fast(&r->pace_u, r->grown_u, FAST_LINES))
+	    ipc__pace_fast(&r->pace_u, r->grown_u, FAST_LINES *
+	    FAST_TIME, FAST_LINES))
 		ipc__ring_grow_lines(r);
 	ring_follow(r);
 	if (r->next_u + r->spare < r->limit_u)
@@ -115,8 +124,8 @@ ring_fit(struct ipc__ring *r, uint64_t need)
 	if (index + need > used && !(r->mirrored && used == size)) {
 		start = r->v - index + size;
 		if (r->grown_v < r->plines &&
-		    ipc__pace_fast(&r->pace_v, used, FAST_BYTES /
-		    IPC__RING_LINE))
+		    ipc__pace_fast(&r->pace_v, used, used * IPC__RING_GROWTH,
+		    FAST_BYTES / IPC__RING_LINE))
 			r->wish = true;
 		if (r->wish)
 			return false;
@@ -337,30 +346,34 @@ ring_free_piece(struct ipc__ring *r)
 	r->free_v = end < r->limit_v ? end : r->limit_v;
 }
 
-int
-ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
+/* What is reserved becomes a record of this size, or a part of one. */
+static void
+ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 {
-	unsigned code;
-
-	if (!r->open || size > r->room)
-		return -EINVAL;
 	if (r->turn)
 		ring_advance(r);
 	if (r->room <= IPC__RING_INLINE) {
 		ring_append(r, (unsigned)size + 1, ipc__ring_cells(size),
 		    flags);
-		return 0;
+		return;
 	}
-	code = r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH;
 	ipc__ring_set(&r->at->u.cell[r->cell],
 	    (r->at_v & IPC__RING_V) << 32 | size, memory_order_relaxed);
 	r->v = r->at_v + ipc__ring_lines(size);
+	ring_free_piece(r);
+	ring_append(r, r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH, 1, flags);
+}
+
+int
+ipc__ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
+{
+	if (!r->open || size > r->room)
+		return -EINVAL;
+	ring_commit(r, size, flags);
 	/* Less than was claimed. */
 	if (r->claims && size != r->room)
 		ipc__ring_set(&r->head->claim, ipc__ring_pos(r->u, 0, r->v),
 		    memory_order_relaxed);
-	ring_free_piece(r);
-	ring_append(r, code, 1, flags);
 	return 0;
 }
 
@@ -373,31 +386,110 @@ ipc__ring_publish(struct ipc__ring *r)
 		ring_show(r);
 }
 
-/* Around the cache, if the other side is far and it is enough to pay. */
-static void
-ring_gather(struct ipc__ring *r, unsigned char *to, const struct iovec *iov,
-    int count, bool around)
-{
-	size_t n;
-	int i;
+/* What of a message is still to be copied. */
+struct ring_rest {
+	const struct iovec *iov;
+	size_t		 off;		/* in the first */
+	bool		 around;	/* the cache: the other side is far and
+					   it is enough to pay */
+};
 
-	for (i = 0; i < count; to += n, i++) {
-		n = iov[i].iov_len;
-		if (around)
-			ipc__copy_around(to, iov[i].iov_base, n);
+static void
+ring_gather(struct ipc__ring *r, unsigned char *to, struct ring_rest *rest,
+    size_t size)
+{
+	const unsigned char *from;
+	size_t n;
+
+	for (; size > 0; size -= n, to += n) {
+		from = (const unsigned char *)rest->iov->iov_base + rest->off;
+		n = rest->iov->iov_len - rest->off;
+		if (n > size)
+			n = size;
+		if (rest->around)
+			ipc__copy_around(to, from, n);
 		else if (n <= 64)
-			ipc__copy_small(to, iov[i].iov_base, n);
+			ipc__copy_small(to, from, n);
 		else
-			memcpy(to, iov[i].iov_base, n);
+			ipc__copy(to, from, n);
+		rest->off += n;
+		if (rest->off == rest->iov->iov_len) {
+			rest->iov++;
+			rest->off = 0;
+		}
 	}
-	r->unfenced |= around;
+	r->unfenced |= rest->around;
+}
+
+/* How many cells are certainly to be had for what is reserved, and on which
+ * line the last of them lies. */
+static uint64_t
+ring_cells_free(const struct ipc__ring *r, uint64_t *last)
+{
+	uint64_t u = r->turn ? r->next_u : r->u, lines;
+
+	lines = r->grown_u - 1 - (u & (r->lines - 1));
+	if (u + r->spare + 1 >= r->limit_u)
+		lines = 0;
+	else if (lines > r->limit_u - u - r->spare - 1)
+		lines = r->limit_u - u - r->spare - 1;
+	*last = u + lines;
+	return IPC__RING_CELLS * (lines + 1) - (r->turn ? 0 : r->cell);
+}
+
+/* How many bytes of a large record are shown at once: small enough for the
+ * other side to be at work on one while we are on the next. */
+static size_t
+ring_part(struct ipc__ring *r, size_t size, bool around)
+{
+	size_t part = around ? PART_AROUND : PART, parts;
+	uint64_t last, cells, v = r->at_v + ipc__ring_lines(size);
+
+	if (size <= part || r->lasting || r->grown_v == 0 ||
+	    (r->at_v & (r->plines - 1)) + ipc__ring_lines(size) > r->plines)
+		return size;
+	/* Each costs something, which is wasted on who is behind anyway. */
+	if (ipc__ring_look(r) < 0 || !r->empty)
+		return size;
+	parts = (size + part - 1) / part;
+	cells = ring_cells_free(r, &last);
+	if (r->claims && parts > IPC__RING_CELLS - (r->turn ? 0 : r->cell) &&
+	    !ring_claim(r, last, v))
+		cells = 1;
+	if (parts > cells)
+		parts = (size_t)cells;
+	part = (size + parts - 1) / parts;
+	return (part + IPC__RING_LINE - 1) / IPC__RING_LINE * IPC__RING_LINE;
+}
+
+/* One that is reserved, in parts; of any but the last it is told that more of
+ * the same record comes. */
+static void
+ring_send_parts(struct ipc__ring *r, unsigned char *to, struct ring_rest *rest,
+    size_t size, size_t part, unsigned flags)
+{
+	bool parts = size > PART;
+
+	for (; size > part; size -= part, to += part) {
+		ring_gather(r, to, rest, part);
+		ring_commit(r, part, IPC__MORE | IPC__CONTROL);
+		r->at_v = r->v;
+		r->turn = ipc__ring_end(r->word);
+	}
+	ring_gather(r, to, rest, size);
+	ring_commit(r, size, flags);
+	/* Fewer lines than were claimed, perhaps. */
+	if (r->claims && parts)
+		ipc__ring_set(&r->head->claim, ipc__ring_pos(r->u, 0, r->v),
+		    memory_order_relaxed);
 }
 
 static ssize_t
 ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
     unsigned flags)
 {
-	size_t size = 0, worth;
+	struct ring_rest rest = { .iov = iov };
+	size_t size = 0, worth, part;
 	void *data;
 	int i, rc;
 
@@ -408,24 +500,29 @@ ring_send_any(struct ipc__ring *r, const struct iovec *iov, int count,
 		return rc;
 	worth = flags & IPC__HOLD || r->held ? IPC__COPY_BATCH :
 	    IPC__COPY_ALONE;
-	ring_gather(r, data, iov, count, r->distance.far && size >= worth);
-	rc = ipc__ring_commit(r, size, flags);
-	return rc < 0 ? rc : (ssize_t)size;
+	rest.around = size >= worth && ipc__ring_far(r, size);
+	part = size <= PART || flags & IPC__HOLD ? size :
+	    ring_part(r, size, rest.around);
+	ring_send_parts(r, data, &rest, size, part, flags);
+	return (ssize_t)size;
 }
 
 bool
 ipc__ring_put_far(struct ipc__ring *r, const void *data, size_t size,
     unsigned flags)
 {
+	struct iovec iov = { (void *)(uintptr_t)data, size };
 	void *to;
 
+	if (size > PART)
+		return ring_send_any(r, &iov, 1, flags) >= 0;
 	if (ipc__ring_reserve(r, &to, size) < 0)
 		return false;
-	if (r->distance.far && size >= IPC__COPY_ALONE) {
+	if (size >= IPC__COPY_ALONE && ipc__ring_far(r, size)) {
 		ipc__copy_around(to, data, size);
 		r->unfenced = true;
 	} else
-		memcpy(to, data, size);
+		ipc__copy(to, data, size);
 	return ipc__ring_commit(r, size, flags) == 0;
 }
 

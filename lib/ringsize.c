@@ -45,7 +45,6 @@
 #include "ring.h"
 
 #define FIRST_LINES	1024u	/* of the main payload */
-#define GROWTH		8u
 #define DENIALS		1024u	/* before memory is asked for again */
 
 /*
@@ -112,7 +111,7 @@ ipc__ring_grow_lines(struct ipc__ring *r)
 	if (!ipc__ring_may_grow(r))
 		return false;
 	/* Up to the end of a page: 24 lines and then 64 on each. */
-	n = (r->grown_u * GROWTH + 40 + 63) / 64 * 64 - 40;
+	n = (r->grown_u * IPC__RING_GROWTH + 40 + 63) / 64 * 64 - 40;
 	if (n > r->lines)
 		n = r->lines;
 	from = sizeof *r->head + (size_t)r->grown_u * IPC__RING_LINE;
@@ -132,7 +131,8 @@ ipc__ring_grow_lines(struct ipc__ring *r)
 static uint64_t
 ring_growth(const struct ipc__ring *r, uint64_t behind)
 {
-	uint64_t n = r->grown_v ? (uint64_t)r->grown_v * GROWTH : FIRST_LINES;
+	uint64_t n = r->grown_v ? (uint64_t)r->grown_v * IPC__RING_GROWTH :
+	    FIRST_LINES;
 
 	while (n < behind)
 		n *= 2;
@@ -230,7 +230,7 @@ ipc__ring_real_payload(struct ipc__ring *r, uint64_t to)
 		if (got < 0)
 			return (int)got;
 		r->real_v += (uint64_t)got;
-		r->step *= GROWTH;
+		r->step *= IPC__RING_GROWTH;
 	}
 	if (r->real_v >= r->end_v)
 		r->real_v = 0;
@@ -314,6 +314,7 @@ ipc__ring_shrink(struct ipc__ring *r)
 		/* Whether it worked does not matter to the sender. */
 		gate += 2;
 		r->shrunk = grown;
+		r->touched = 0;
 	}
 	/* Release pairs with ipc__ring_may_grow(); the fence, with that of a
 	 * sender that goes to sleep as it was odd. */

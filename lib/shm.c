@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +43,7 @@ shm_own_bell(const struct ipc__half *h)
 
 static const struct ipc__ring_ops shm_ring_ops = {
 	.populate	= ipc__shm_populate,
+	.touch		= ipc__shm_touch,
 	.mirror		= ipc__shm_mirror,
 	.registered	= ipc__shm_registered,
 	.barrier	= ipc__shm_barrier,
@@ -140,6 +142,10 @@ ipc__shm_close(struct ipc__half *h, bool clean)
 	if (s->map)
 		ipc__shm_unref(s->map);
 	ipc__latest_leave(&s->latest);
+	free(s->beside);
+	s->beside = NULL;
+	s->beside_size = 0;
+	s->reserved = NULL;
 	s->map = NULL;
 }
 
@@ -197,13 +203,40 @@ shm_sync(struct ipc__shm_map *map)
 	return ipc__fail_sys("msync");
 }
 
+/* Who is far away takes seven times as long to read what we wrote with ordinary
+ * stores as what was copied around the cache: so something beside the ring is
+ * lent.  Without memory for that, the ring. */
+#define BESIDE_FROM	4096u
+
+static void
+shm_lend(struct ipc__shm *s, void **data, size_t size)
+{
+	unsigned char *p;
+
+	if (s->beside_size < size) {
+		p = realloc(s->beside, size);
+		if (p == NULL)
+			return;
+		s->beside = p;
+		s->beside_size = size;
+	}
+	s->reserved = *data;
+	*data = s->beside;
+}
+
 int
 ipc__shm_reserve(struct ipc__half *h, void **data, size_t size)
 {
 	struct ipc__shm *s = shm_state(h);
+	int rc;
 
-	return s->slots ? ipc__latest_reserve(&s->latest, data, size) :
-	    ipc__ring_reserve(&s->ring, data, size);
+	if (s->slots)
+		return ipc__latest_reserve(&s->latest, data, size);
+	s->reserved = NULL;
+	rc = ipc__ring_reserve(&s->ring, data, size);
+	if (rc == 0 && size >= BESIDE_FROM && ipc__ring_far(&s->ring, size))
+		shm_lend(s, data, size);
+	return rc;
 }
 
 int
@@ -214,6 +247,11 @@ ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags)
 
 	if (s->slots)
 		flags &= ~(unsigned)IPC__HOLD;
+	if (s->reserved != NULL && size <= s->ring.room) {
+		ipc__copy_around(s->reserved, s->beside, size);
+		s->ring.unfenced = true;
+		s->reserved = NULL;
+	}
 	rc = s->slots ? ipc__latest_commit(&s->latest, size, flags) :
 	    ipc__ring_commit(&s->ring, size, flags);
 	if (rc < 0 || flags & IPC__HOLD)
@@ -232,6 +270,8 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 	int synced = 0;
 	ssize_t rc;
 
+	if (s->map->sync)
+		flags &= ~(unsigned)IPC__HOLD;
 	if (s->slots)
 		rc = ipc__latest_send(&s->latest, iov, count, flags);
 	else

@@ -45,6 +45,9 @@ struct ipc__shm {
 	bool		 slots;
 	bool		 direct;	/* nothing but a ring in memory */
 	bool		 lit;		/* our bell is readable, for sure */
+	unsigned char	*beside;	/* lent instead of what is reserved, */
+	size_t		 beside_size;
+	void		*reserved;	/* where that goes then, or NULL */
 	int64_t		 calm;		/* not shrunk before this (ns) */
 	unsigned	 unquiet;	/* and it was in vain so often */
 
@@ -79,6 +82,7 @@ int	ipc__shm_map_segment(struct ipc__shm_map *map);
 
 /* For struct ipc__ring_ops: the owner is the map. */
 int	ipc__shm_populate(void *owner, size_t offset, size_t size);
+void	ipc__shm_touch(void *owner, size_t offset, size_t size);
 int	ipc__shm_mirror(void *owner);
 bool	ipc__shm_registered(void *owner);
 int	ipc__shm_barrier(void *owner);

@@ -20,6 +20,9 @@
 #include "shm.h"
 #include "wholefile.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE	23
 #endif
@@ -103,6 +106,16 @@ ipc__shm_populate(void *owner, size_t offset, size_t size)
 		(void)madvise(map->base + from, size + (offset - from),
 		    MADV_POPULATE_WRITE);
 	return 0;
+}
+
+void
+ipc__shm_touch(void *owner, size_t offset, size_t size)
+{
+	struct ipc__shm_map *map = owner;
+	size_t from = offset & ~(size_t)(IPC__RING_FIRST - 1);
+
+	(void)madvise(map->base + from, size + (offset - from),
+	    MADV_POPULATE_READ);
 }
 
 int

@@ -18,6 +18,11 @@
 /* Spinning: so long without giving the CPU away, and so long in all (ns). */
 #define SPIN_TIME	2000
 #define YIELD_TIME	20000
+/* What was sent since the last wait has to be copied and looked at before an
+ * answer or room can come of it: longer, by a nanosecond for so many bytes, of
+ * so many at most. */
+#define SPIN_BYTES	8
+#define SPIN_BYTES_MOST	(8u << 20)
 /* A yield that took so long (ns) says that others want this CPU; so many waits
  * go without yielding then. */
 #define CROWDED_TIME	100000
@@ -155,6 +160,18 @@ one_more_call(struct ipc__spin *s)
  * All of them
  */
 
+static int64_t
+spin_copies(struct ipc_channel *ch, struct ipc__ready *r)
+{
+	/* Relaxed: a counter; whoever else writes it makes no difference. */
+	uint64_t sent = atomic_load_explicit(&ch->out.bytes,
+	    memory_order_relaxed), more = sent - r->sent;
+
+	r->sent = sent;
+	return (int64_t)(more < SPIN_BYTES_MOST ? more : SPIN_BYTES_MOST) /
+	    SPIN_BYTES;
+}
+
 void
 ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 {
@@ -173,6 +190,9 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 	s->count = 0;
 	alone = elsewhere(h);
 	s->yields = now;
+	now += spin_copies(ch, s->ready);
+	if (alone)
+		s->yields = now;
 	if (alone && !(dir == IPC_RECV && ch->in.spun))
 		s->yields += SPIN_TIME;
 	if (dir == IPC_RECV)

@@ -2,6 +2,9 @@
 /*
  * Without a copy, where the mechanism can; the same code works everywhere.
  */
+#include <pthread.h>
+#include <sched.h>
+
 #include "support.h"
 
 static char buffer[MIB];
@@ -190,6 +193,83 @@ START_TEST(a_peek_shows_what_a_receive_would_give)
 }
 END_TEST
 
+/* Large ones while they are being sent: shown, received, scattered and waited
+ * for in all ways, they are whole. */
+#define LARGE		300
+#define LARGE_MOST	200000
+
+static size_t
+large_size(unsigned i)
+{
+	return i % 4 == 3 ? i : i * 7919 % LARGE_MOST;
+}
+
+static void *
+send_large(void *arg)
+{
+	struct ipc_channel *ch = arg;
+	char *message = malloc(LARGE_MOST);
+	long rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < LARGE; i++) {
+		pattern_fill(message, large_size(i), i);
+		rc = ipc_send(ch, message, large_size(i), SOON);
+	}
+	free(message);
+	return (void *)rc;
+}
+
+static ssize_t
+take_large(struct ipc_channel *ch, unsigned way)
+{
+	struct iovec iov[2] = { { buffer, 10000 }, { buffer + 10000,
+	    sizeof buffer - 10000 } };
+	struct ipc_msg msg = { .struct_size = sizeof msg, .iov = iov,
+	    .iov_count = 2 };
+	const void *data;
+	ssize_t n;
+
+	switch (way) {
+	case 0:
+		return ipc_recv(ch, buffer, sizeof buffer, SOON);
+	case 1:
+		return ipc_recvmsg(ch, &msg, 0, SOON);
+	case 2:
+		while ((n = ipc_recv(ch, buffer, sizeof buffer, 0)) == -EAGAIN)
+			sched_yield();
+		return n;
+	case 3:
+		while ((n = ipc_peek(ch, &data, 0)) == -EAGAIN)
+			sched_yield();
+		break;
+	default:
+		n = ipc_peek(ch, &data, SOON);
+	}
+	if (n < 0)
+		return n;
+	memcpy(buffer, data, (size_t)n);
+	expect(0, ipc_release(ch));
+	return n;
+}
+
+START_TEST(large_messages_are_taken_whole_in_all_ways)
+{
+	struct ipc_channel *ch[2];
+	pthread_t thread;
+	void *rc;
+
+	ends_of(_i, ch, "", 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, send_large, ch[0]), 0);
+	for (unsigned i = 0; i < LARGE; i++) {
+		expect(large_size(i), take_large(ch[1], i * 5 / 3 % 5));
+		expect_true(pattern_is(buffer, large_size(i), i));
+	}
+	pthread_join(thread, &rc);
+	ck_assert_ptr_null(rc);
+	close_ends(ch);
+}
+END_TEST
+
 START_TEST(what_was_not_shown_is_not_taken)
 {
 	struct ipc_channel *ch[2];
@@ -257,6 +337,8 @@ main(void)
 	for_each_case(tc, a_commit_never_waits, TALKS, sure);
 	tc = tcase_open("peek", 20);
 	for_each_case(tc, a_peek_shows_what_a_receive_would_give, TALKS, sure);
+	for_each_case(tc, large_messages_are_taken_whole_in_all_ways, TALKS,
+	    sure | IPC_CAP_LARGE);
 	for_each_case(tc, what_was_not_shown_is_not_taken, TALKS, sure);
 	for_each_case(tc, a_peek_and_a_reservation_side_by_side, TALKS, sure);
 	for_each_case(tc, the_wrong_direction, TALKS, sure);

@@ -31,6 +31,7 @@ struct bench {
 	bool		 lively;	/* one side acts while the other does */
 	bool		 shrinking, putting;
 	uint64_t	 released;	/* bytes */
+	uint64_t	 parts;		/* that were not the last */
 	uint64_t	 in, out;	/* messages */
 };
 
@@ -55,6 +56,14 @@ bench_populate(void *owner, size_t offset, size_t size)
 
 	ck_assert_uint_le(offset + size, b->bytes);
 	return b->poor ? -ENOSPC : 0;
+}
+
+static void
+bench_touch(void *owner, size_t offset, size_t size)
+{
+	struct bench *b = owner;
+
+	ck_assert_uint_le(offset + size, b->bytes);
 }
 
 static int
@@ -112,6 +121,7 @@ bench_release(void *owner, size_t offset, size_t size)
 
 static const struct ipc__ring_ops bench_ops = {
 	.populate = bench_populate,
+	.touch = bench_touch,
 	.mirror = bench_mirror,
 	.registered = bench_registered,
 	.barrier = bench_barrier,
@@ -241,21 +251,45 @@ put(struct bench *b, unsigned flags)
 	return 0;
 }
 
+/* The next record, which a large one is in parts; they lie in line, and once
+ * the first is there one thread sees all of them. */
+static ssize_t
+look(struct bench *b, const unsigned char **p)
+{
+	const void *data;
+	unsigned f = 99;
+	size_t size = 0;
+	ssize_t rc;
+
+	for (;; size += (size_t)rc) {
+		rc = ipc__ring_peek(&b->recv, &data, &f);
+		if (rc < 0 && size == 0)
+			return rc;
+		ck_assert_int_ge(rc, 0);
+		if (size == 0)
+			*p = data;
+		ck_assert_ptr_eq(data, *p + size);
+		if (f != (IPC__MORE | IPC__PART))
+			break;
+		ipc__ring_release(&b->recv, IPC__HOLD);
+		b->parts++;
+	}
+	ck_assert_uint_eq(f, 0);
+	return (ssize_t)size + rc;
+}
+
 static bool
 get(struct bench *b, unsigned flags)
 {
 	size_t size = size_of(b->out, b->send.record), i;
-	const unsigned char *p;
-	const void *data;
-	unsigned f = 99;
+	const unsigned char *p = NULL;
 	ssize_t rc;
 
-	rc = ipc__ring_peek(&b->recv, &data, &f);
+	rc = look(b, &p);
 	if (rc == -EAGAIN)
 		return false;
 	ck_assert_int_eq(rc, (ssize_t)size);
-	ck_assert_uint_eq(f, 0);
-	for (i = 0, p = data; i < size; i++)
+	for (i = 0; i < size; i++)
 		if (p[i] != (unsigned char)(b->out * 31 + i * 7))
 			ck_abort_msg("message %llu, byte %zu",
 			    (unsigned long long)b->out, i);
@@ -292,6 +326,7 @@ START_TEST(what_goes_in_comes_out)
 		;
 	ck_assert_uint_eq(b.in, b.out);
 	ck_assert_uint_gt(b.in, 800);
+	ck_assert((b.parts > 0) == (b.send.record > 16384));
 	bench_close(&b);
 }
 END_TEST
@@ -447,10 +482,58 @@ START_TEST(a_ring_that_can_not_grow_goes_on_small)
 }
 END_TEST
 
+/* So many parts has a record of this size now. */
+static uint64_t
+parts_of(struct bench *b, size_t size)
+{
+	unsigned char *message = malloc(size);
+	struct iovec iov = { message, size };
+	const unsigned char *p = NULL;
+	uint64_t before = b->parts;
+
+	fill(message, size, size);
+	ck_assert_int_eq(ipc__ring_send(&b->send, &iov, 1, 0), (ssize_t)size);
+	ck_assert_int_eq(look(b, &p), (ssize_t)size);
+	ck_assert_mem_eq(p, message, size);
+	ipc__ring_release(&b->recv, 0);
+	free(message);
+	return b->parts - before + 1;
+}
+
+/* All of it has a place before its first part is shown: where there are too few
+ * lines for that it has fewer parts, and without growing it may have one. */
+START_TEST(a_large_record_is_shown_in_parts)
+{
+	uint64_t n, sum = 0;
+	struct bench b;
+	unsigned i;
+
+	bench_open(&b, 0);
+	ck_assert_uint_eq(parts_of(&b, 16384), 1);
+	for (i = 0; i < 1000; i++, sum += n) {
+		ck_assert_uint_le(parts_of(&b, 16385), 2);
+		n = parts_of(&b, 65536);
+		ck_assert_uint_ge(n, 1);
+		ck_assert_uint_le(n, 4);
+	}
+	ck_assert_uint_gt(sum, 3000);
+	b.poor = true;
+	for (i = 0, sum = 0; i < 300; i++, sum += n) {
+		n = parts_of(&b, 262144);
+		ck_assert_uint_ge(n, 1);
+		ck_assert_uint_le(n, 16);
+	}
+	ck_assert_uint_gt(sum, 300);
+	b.send.lasting = true;
+	ck_assert_uint_eq(parts_of(&b, 65536), 1);
+	bench_close(&b);
+}
+END_TEST
+
 START_TEST(flags_travel_with_a_record)
 {
 	static const unsigned all[] = {
-		0, IPC__MORE, IPC__CONTROL, IPC__MORE | IPC__CONTROL
+		0, IPC__MORE, IPC__CONTROL, IPC__MORE | IPC__PART
 	};
 	struct bench b;
 	const void *p;
@@ -461,6 +544,7 @@ START_TEST(flags_travel_with_a_record)
 	for (i = 0; i < 16; i++) {
 		ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, i * 10), 0);
 		ck_assert_int_eq(ipc__ring_commit(&b.send, i * 10,
+		    all[i % 4] & IPC__PART ? IPC__MORE | IPC__CONTROL :
 		    all[i % 4]), 0);
 		ck_assert_int_eq(ipc__ring_peek(&b.recv, &p, &flags), i * 10);
 		ck_assert_uint_eq(flags, all[i % 4]);
@@ -687,6 +771,7 @@ main(void)
 	tcase_add_loop_test(tc, a_successor_goes_on, 0, 10);
 	tcase_add_loop_test(tc, a_ring_grows_to_its_capacity, 0, 4);
 	tcase_add_test(tc, a_ring_that_can_not_grow_goes_on_small);
+	tcase_add_test(tc, a_large_record_is_shown_in_parts);
 	tcase_add_test(tc, flags_travel_with_a_record);
 	tcase_add_loop_test(tc, a_goodbye_fits_into_a_full_ring, 0, 5);
 	tcase_add_test(tc, held_records_are_shown_together);

@@ -264,6 +264,46 @@ START_TEST(a_full_ring_wakes_its_sender)
 }
 END_TEST
 
+/* A sender whose receiver is far writes beside the ring, and its copies go
+ * around the cache; here it only believes so. */
+START_TEST(what_goes_around_the_cache_comes)
+{
+	static unsigned char buffer[1 << 18], want[1 << 18];
+	const size_t sizes[] = { 100, 1000, 4096, 20001, 65536, 200001 };
+	struct ipc__ring *r;
+	struct ends e;
+	unsigned i;
+	void *p;
+
+	pair_of(&e, backends[_i], 0);
+	r = &IPC__STATE(e.send, struct ipc__shm)->ring;
+	r->distance.far = true;
+	r->distance.left = SIZE_MAX;
+	for (i = 0; i < 600; i++) {
+		size_t size = sizes[i % 6];
+
+		memset(want, (int)i, size);
+		ck_assert_int_eq(e.send->be->reserve(e.send, &p, size), 0);
+		ck_assert((size >= 4096) == (p < (void *)r->head ||
+		    p >= (void *)(r->payload + 2 * 64 * (size_t)r->plines)));
+		memset(p, 0x55, size);
+		/* Dropped, made, made smaller, and sent. */
+		ck_assert_int_eq(e.send->be->reserve(e.send, &p, size), 0);
+		memcpy(p, want, size);
+		ck_assert_int_eq(e.send->be->commit(e.send, size -
+		    (i % 3), 0), 0);
+		ck_assert_int_eq(put(e.send, want, size, 0), (ssize_t)size);
+		ck_assert_int_eq(get(e.recv, buffer, sizeof buffer),
+		    (ssize_t)(size - i % 3));
+		ck_assert_mem_eq(buffer, want, size - i % 3);
+		ck_assert_int_eq(get(e.recv, buffer, sizeof buffer),
+		    (ssize_t)size);
+		ck_assert_mem_eq(buffer, want, size);
+	}
+	pair_free(&e);
+}
+END_TEST
+
 /* Does not wait a second before it shrinks the ring anew; and its sender gives
  * it the occasion. */
 static bool restless;
@@ -716,6 +756,7 @@ main(void)
 	tcase_add_loop_test(tc, a_bell_is_lit_if_there_was_something_before, 0,
 	    BACKENDS);
 	tcase_add_loop_test(tc, a_full_ring_wakes_its_sender, 0, BACKENDS);
+	tcase_add_loop_test(tc, what_goes_around_the_cache_comes, 0, BACKENDS);
 	tcase_add_loop_test(tc, no_wake_up_is_lost, 0, BACKENDS);
 	tcase_add_loop_test(tc, a_ring_that_shrinks_loses_nothing, 0,
 	    BACKENDS);
