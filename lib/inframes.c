@@ -327,7 +327,7 @@ int
 ipc__frames_ahead(struct ipc_channel *ch, struct iovec *messages, int count)
 {
 	struct ipc__in *in = &ch->in;
-	const unsigned char *p = in->ahead + in->pos, *next;
+	const unsigned char *p, *next;
 	uint64_t bytes = 0;
 	uint32_t size;
 	size_t most;
@@ -337,6 +337,7 @@ ipc__frames_ahead(struct ipc_channel *ch, struct iovec *messages, int count)
 	    in->len > 0 || in->end || in->untold || in->fd_count > 0 ||
 	    in->fds_lost || ch->half_duplex)
 		return 0;
+	p = in->ahead + in->pos;
 	for (got = 0; got < count; got++) {
 		most = messages[got].iov_len;
 		if (most > in->limit)
