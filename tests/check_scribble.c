@@ -343,6 +343,9 @@ START_TEST(a_hostile_side_harms_only_its_own_session)
 	do {
 		seed = ++n * UINT64_C(0x9E3779B97F4A7C15);
 		meet_hostile(_i, &seed, end, &broken);
+		/* Where others had the processor all the time. */
+		if (broken == 0 && now_ms() >= end && n < 100)
+			end = now_ms() + 100;
 	} while (now_ms() < end);
 	expect_true(broken > 0);
 	if (getenv("IPC_TEST_TELL") != NULL)

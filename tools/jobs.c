@@ -18,7 +18,6 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -462,8 +461,9 @@ jobs_poll(struct jobs *all, struct pollfd *fds, int *timeout)
 	}
 	*timeout = -1;
 	if (first > 0) {
-		ms = ceil((first - now()) * 1000);
-		*timeout = ms > 0 ? (int)ms : 0;
+		/* Not before it. */
+		ms = (first - now()) * 1000;
+		*timeout = ms > 0 ? (int)ms + 1 : 0;
 	}
 	return count;
 }
