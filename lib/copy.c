@@ -141,10 +141,10 @@ copy_lines_avx512(unsigned char *to, const unsigned char *from, size_t lines)
 }
 
 /* The same through the cache, which is what memcpy does; but the copy that it
- * is made of on newer processors, by one instruction, loses half its speed where
- * the places of both in their pages are close together.  So they are for whoever
- * has a buffer from malloc, which begins 16 bytes behind a page, and payload
- * here, which begins with one. */
+ * is made of on newer processors, by one instruction, loses half its speed
+ * where the places of both in their pages are close together.  So they are for
+ * whoever has a buffer from malloc, which begins 16 bytes behind a page, and
+ * payload here, which begins with one. */
 __attribute__((target("avx2")))
 static void
 copy_through_avx2(unsigned char *to, const unsigned char *from, size_t lines)

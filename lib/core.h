@@ -48,8 +48,8 @@ struct ipc__ready {
 	_Atomic bool	cancel;		/* the mark of ipc_wake */
 	unsigned	crowded;	/* waits to come that do not yield */
 	uint64_t	sent;		/* bytes, before the last wait */
-	unsigned	resting;	/* waits to come that do not spin: looks are
-					   calls, and were in vain */
+	unsigned	resting;	/* waits to come that do not spin: looks
+					   are calls, and were in vain */
 	unsigned	cold;		/* so many times in a row */
 	bool		looked;		/* the last wait did, not in vain */
 	int64_t		slept;		/* in the last wait, ns; 0: not */

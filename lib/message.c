@@ -392,12 +392,13 @@ ipc_recvmany(struct ipc_channel *ch, struct iovec *messages, int count,
 
 	if (count <= 0 || messages == NULL)
 		return ipc__fail(EINVAL, "ipc_recvmany: no room");
+	if (ch == NULL)
+		return ipc__fail(EINVAL, "ipc_recvmany: no channel (NULL)");
 	for (got = 0; got < count; got++)
 		if (messages[got].iov_base == NULL && messages[got].iov_len > 0)
 			return ipc__fail(EINVAL, "ipc_recvmany: buffer %d is "
 			    "NULL", got);
-	if (ch != NULL && (got = receive_quickly(ch, messages, count,
-	    timeout)) > 0)
+	if ((got = receive_quickly(ch, messages, count, timeout)) > 0)
 		return got;
 	if ((rc = ipc__call_recv(ch, IPC_MESSAGE, &timeout)) < 0)
 		return rc;

@@ -141,7 +141,7 @@ bool ipc__beside_remove(const struct ipc__place *notes, const char *name,
 struct ipc__file_id {
 	dev_t		 dev;
 	ino_t		 ino;
-	uint64_t	 born;		/* ns; 0: the file system does not know */
+	uint64_t	 born;		/* ns; 0: the file system knows none */
 	mode_t		 mode;
 	uid_t		 uid;
 };

@@ -39,8 +39,8 @@ ipc__quick_plain_out(struct ipc_channel *ch)
 {
 	struct ipc__out *out = &ch->out;
 
-	if (out->quick == 0 || out->begun || out->end || out->shut || out->reserved ||
-	    out->debt.count > 0 || out->debt.zeros > 0 ||
+	if (out->quick == 0 || out->begun || out->end || out->shut ||
+	    out->reserved || out->debt.count > 0 || out->debt.zeros > 0 ||
 	    !connected(ch, &out->ready))
 		return false;
 	atomic_store_explicit(&out->plain, true, memory_order_relaxed);
@@ -133,8 +133,13 @@ ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
 	ssize_t n = -1;
 	int i;
 
-	/* Only for what may come: what is there comes the long way. */
-	if (in->half == NULL || in->get == NULL || !ipc__spins(ch, in->half) ||
+	/* Only for what may come: what is there comes the long way.  And where
+	 * others receive beside us, nothing of ours may be touched. */
+	if (!ipc__at_rest(ch, &in->ready) ||
+	    (!atomic_load_explicit(&in->plain, memory_order_relaxed) &&
+	    !ipc__quick_plain_in(ch)))
+		return -1;
+	if (in->get == NULL || !ipc__spins(ch, in->half) ||
 	    ipc__be_beside(in->half) != 0)
 		return -1;
 	for (i = 0; i < LOOKS && n == -1; i++) {

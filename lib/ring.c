@@ -18,16 +18,16 @@
  * the sender: it watches the word of the line that it stands at.  The sender
  * needs one thing from the receiver, its position, which is one 64-bit word.
  *
- * A large record is shown in parts, so that the receiver is at work on one while
- * the sender is on the next: a cell each, marked as part, whose payload lies in
- * line.  Lines and payload for all of it are had before the first is shown, so
- * the rest waits for nobody, and a receiver that wants it in place need not give
- * any back before it has the last.  In lasting (opened) rings, where a successor
- * may take over in between, a record is never parted.
+ * A large record is shown in parts, so that the receiver is at work on one
+ * while the sender is on the next: a cell each, marked as part, whose payload
+ * lies in line.  Lines and payload for all of it are had before the first is
+ * shown, so the rest waits for nobody, and a receiver that wants it in place
+ * need not give any back before it has the last.  In lasting (opened) rings,
+ * where a successor may take over in between, a record is never parted.
  *
- * Where no cache is shared the sender copies around its cache (copy.c); it knows
- * that from the time that a line takes to come which the receiver keeps writing
- * for nothing else (beat).
+ * Where no cache is shared the sender copies around its cache (copy.c); it
+ * knows that from the time that a line takes to come which the receiver keeps
+ * writing for nothing else (beat).
  *
  * A young ring uses 24 lines and 2 KiB of payload, both in the first page, and
  * grows by jumping over what is still unread into memory that was never used.

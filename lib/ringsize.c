@@ -131,7 +131,8 @@ ipc__ring_grow_lines(struct ipc__ring *r)
 static uint64_t
 ring_growth(const struct ipc__ring *r, uint64_t behind)
 {
-	uint64_t n = r->grown_v ? (uint64_t)r->grown_v * IPC__RING_GROWTH : FIRST_LINES;
+	uint64_t n = r->grown_v ? (uint64_t)r->grown_v * IPC__RING_GROWTH :
+	    FIRST_LINES;
 
 	while (n < behind)
 		n *= 2;

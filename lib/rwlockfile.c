@@ -131,8 +131,8 @@ take_shared(const struct ipc__lockfile *file, int64_t deadline)
 	return rc;
 }
 
-/* With the mutex, which is let go meanwhile: for all readers of this handle, who
- * wait until it is done. */
+/* With the mutex, which is let go meanwhile: for all readers of this handle,
+ * who wait until it is done. */
 static int
 do_for_all(struct file_rwlock *f, int64_t deadline,
     int (*what)(const struct ipc__lockfile *, int64_t))

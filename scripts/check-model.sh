@@ -67,5 +67,5 @@ n=$(errors "")
 states=$(sed -n 's/^ *\([0-9e.+]*\) states, stored.*/\1/p' pan.log)
 echo "model of shrinking: $n errors in ${states:-?} states"
 test "$n" = 0 || failed=1
-mutants "" NO_BARRIER NO_FENCE NO_SAY NO_CLAIM EARLY
+mutants "" NO_BARRIER NO_FENCE NO_SAY NO_CLAIM EARLY LESS
 exit $failed

@@ -6,6 +6,9 @@
  * that is written back at any time (as on x86), so a load may overtake it; a
  * fence waits until one's own buffer is empty, membarrier empties the other's.
  *
+ * Not in it is what only hints: where a side runs (cpu), and the mark of one
+ * that has left, whose goodbye comes another way.
+ *
  * A lost wake-up is a deadlock, which spin finds as an invalid end state.
  * scripts/check-model.sh checks that there is none, and that there is one in
  * every mutant:

@@ -6,8 +6,11 @@
  * claim, and takes the memory away if it has had all that was claimed.  Stores
  * go through store buffers as in ring.pml.
  *
- * The sender asserts that there is memory where it writes.  Nobody sleeps here;
- * a sender that finds the gate odd waits until it is even.
+ * The sender asserts that there is memory where it writes.  It may claim more
+ * than before while it is about it, whatever the gate says then, as what it
+ * has not shown keeps the memory, and less again, before it has shown that or
+ * after: so it does with a record in parts, or one shorter than its room.
+ * Nobody sleeps here; a sender that finds the gate odd waits until it is even.
  * scripts/check-model.sh checks that this holds, and that it does not in every
  * mutant:
  *
@@ -16,11 +19,12 @@
  *	NO_SAY		a sender that omits its fence does not say so first
  *	NO_CLAIM	the receiver looks only at what was shown
  *	EARLY		the sender makes memory real while the gate is odd
+ *	LESS		the sender claims less before it has written
  */
 
 #define MESSAGES	4
 #define SHRINKS		3
-#define DEPTH		3	/* of a store buffer */
+#define DEPTH		4	/* of a store buffer */
 
 #define S		0	/* the sender */
 #define R		1	/* the receiver */
@@ -93,8 +97,22 @@ proctype sender()
 		if
 		:: atomic { gate == known -> skip };
 			assert(real);
-			mine++;
-			buffer[S] ! SHOWN(mine)
+			if
+			:: mine++;
+				buffer[S] ! SHOWN(mine)
+			:: buffer[S] ! CLAIM(mine + 2);
+#ifdef LESS
+				buffer[S] ! CLAIM(mine);
+#endif
+				assert(real);
+				mine++;
+				if
+				:: buffer[S] ! CLAIM(mine);
+					buffer[S] ! SHOWN(mine)
+				:: buffer[S] ! SHOWN(mine);
+					buffer[S] ! CLAIM(mine)
+				fi
+			fi
 		:: atomic { gate != known -> skip };
 #ifdef EARLY
 			atomic { known = gate; real = true }

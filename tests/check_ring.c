@@ -251,8 +251,8 @@ put(struct bench *b, unsigned flags)
 	return 0;
 }
 
-/* The next record, which a large one is in parts; they lie in line, and once the
- * first is there one thread sees all of them. */
+/* The next record, which a large one is in parts; they lie in line, and once
+ * the first is there one thread sees all of them. */
 static ssize_t
 look(struct bench *b, const unsigned char **p)
 {

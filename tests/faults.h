@@ -184,10 +184,6 @@ __wrap_free(void *p)
 		return __real_##name arguments;				\
 	}
 
-typedef struct sockaddr *sa_t;
-typedef const struct sockaddr *csa_t;
-typedef const struct iovec *iov_t;
-
 WRAP(int, socket, (int d, int t, int p), (d, t, p), EMFILE, -1)
 WRAP(int, socketpair, (int d, int t, int p, int fd[2]), (d, t, p, fd),
     EMFILE, -1)
@@ -195,11 +191,13 @@ WRAP(int, pipe2, (int fd[2], int f), (fd, f), EMFILE, -1)
 WRAP(int, epoll_create1, (int f), (f), EMFILE, -1)
 WRAP(int, eventfd, (unsigned n, int f), (n, f), EMFILE, -1)
 WRAP(int, timerfd_create, (int c, int f), (c, f), EMFILE, -1)
-WRAP(int, accept4, (int s, sa_t a, socklen_t *n, int f), (s, a, n, f),
-    EMFILE, -1)
-WRAP(int, bind, (int s, csa_t a, socklen_t n), (s, a, n), EACCES, -1)
+WRAP(int, accept4, (int s, struct sockaddr *a, socklen_t *n, int f),
+    (s, a, n, f), EMFILE, -1)
+WRAP(int, bind, (int s, const struct sockaddr *a, socklen_t n), (s, a, n),
+    EACCES, -1)
 WRAP(int, listen, (int s, int n), (s, n), ENOBUFS, -1)
-WRAP(int, connect, (int s, csa_t a, socklen_t n), (s, a, n), ENOBUFS, -1)
+WRAP(int, connect, (int s, const struct sockaddr *a, socklen_t n), (s, a, n),
+    ENOBUFS, -1)
 WRAP(int, mkdir, (const char *p, mode_t m), (p, m), ENOSPC, -1)
 WRAP(int, mkfifo, (const char *p, mode_t m), (p, m), ENOSPC, -1)
 WRAP(int, linkat, (int a, const char *p, int b, const char *q, int f),
@@ -224,11 +222,13 @@ WRAP(ssize_t, recv, (int s, void *p, size_t n, int f), (s, p, n, f), ENOMEM,
     -1)
 WRAP(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n), EIO, -1)
 WRAP(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n), EIO, -1)
-WRAP(ssize_t, readv, (int fd, iov_t p, int n), (fd, p, n), EIO, -1)
-WRAP(ssize_t, writev, (int fd, iov_t p, int n), (fd, p, n), EIO, -1)
-WRAP(ssize_t, preadv2, (int fd, iov_t p, int n, off_t o, int f),
+WRAP(ssize_t, readv, (int fd, const struct iovec *p, int n), (fd, p, n), EIO,
+    -1)
+WRAP(ssize_t, writev, (int fd, const struct iovec *p, int n), (fd, p, n), EIO,
+    -1)
+WRAP(ssize_t, preadv2, (int fd, const struct iovec *p, int n, off_t o, int f),
     (fd, p, n, o, f), EIO, -1)
-WRAP(ssize_t, pwritev2, (int fd, iov_t p, int n, off_t o, int f),
+WRAP(ssize_t, pwritev2, (int fd, const struct iovec *p, int n, off_t o, int f),
     (fd, p, n, o, f), EIO, -1)
 WRAP(int, poll, (struct pollfd *p, nfds_t n, int t), (p, n, t), ENOMEM, -1)
 WRAP(int, ppoll, (struct pollfd *p, nfds_t n, const struct timespec *t,
@@ -237,8 +237,10 @@ WRAP(int, getsockopt, (int s, int l, int o, void *v, socklen_t *n),
     (s, l, o, v, n), ENOBUFS, -1)
 WRAP(int, setsockopt, (int s, int l, int o, const void *v, socklen_t n),
     (s, l, o, v, n), ENOBUFS, -1)
-WRAP(int, getsockname, (int s, sa_t a, socklen_t *n), (s, a, n), ENOBUFS, -1)
-WRAP(int, getpeername, (int s, sa_t a, socklen_t *n), (s, a, n), ENOBUFS, -1)
+WRAP(int, getsockname, (int s, struct sockaddr *a, socklen_t *n), (s, a, n),
+    ENOBUFS, -1)
+WRAP(int, getpeername, (int s, struct sockaddr *a, socklen_t *n), (s, a, n),
+    ENOBUFS, -1)
 
 int __real_epoll_ctl(int, int, int, struct epoll_event *);
 int __wrap_epoll_ctl(int, int, int, struct epoll_event *);

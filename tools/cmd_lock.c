@@ -168,7 +168,8 @@ const struct command cmd_lock = {
 	    "sysvrwlock:NAME or filelock:/PATH, and is made if it is missing.\n"
 	    "If the last owner died with it, that is said and the program\n"
 	    "runs.  If the program fails, so does this command.  SIGTERM and\n"
-	    "SIGHUP are passed on to it, and it is killed if this command is.\n\n"
+	    "SIGHUP are passed on to it, and it is killed if this command\n"
+	    "is.\n\n"
 	    "  -s, --shared  lets others in who say that too (not of a mutex)\n"
 	    "  -t ms         waits no longer than so many milliseconds\n",
 	.run = run
