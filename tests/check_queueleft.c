@@ -287,15 +287,19 @@ END_TEST
 static void
 serve_until_killed(const char *address)
 {
-	struct ipc_channel *ch[8];
+	struct ipc_channel *ch[8] = { NULL };
 	struct ipc_listener *l;
 	unsigned n = 0;
 
 	if (ipc_listen(&l, address, 0) < 0)
 		_exit(1);
-	for (;; n = (n + 1) % 8)
+	/* A user has memory for few queues (RLIMIT_MSGQUEUE). */
+	for (;; n = (n + 1) % 8) {
+		ipc_close(ch[n]);
+		ch[n] = NULL;
 		if (ipc_accept(&ch[n], l, -1) < 0)
 			_exit(2);
+	}
 }
 
 static void
