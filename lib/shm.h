@@ -31,6 +31,8 @@ struct ipc__shm_map {
 	bool		 passed;	/* an end went to another process */
 	bool		 noted;		/* and that is noted as a holder */
 	bool		 sync;		/* on disk before a send returns */
+	bool		 nowhere;	/* in no file system that would read
+					   ahead: anonymous memory */
 	_Atomic bool	 mirrored;
 	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the
 					   sender */
