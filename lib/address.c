@@ -239,6 +239,18 @@ copy_string(char **to, const char *from)
 	return ipc__fail_sys("strdup");
 }
 
+static int
+copy_allow(struct ipc__allow *to, const struct ipc__allow *from)
+{
+	if (from->count == 0)
+		return 0;
+	to->id = malloc(IPC__ALLOW_MAX * sizeof *to->id);
+	if (to->id == NULL)
+		return ipc__fail_sys("malloc");
+	memcpy(to->id, from->id, IPC__ALLOW_MAX * sizeof *to->id);
+	return 0;
+}
+
 /* Every option that was given must mean something to the new mechanism too. */
 static int
 check_options(const struct ipc__address *a, enum ipc_way way)
@@ -258,11 +270,14 @@ ipc__address_as(struct ipc__address *a, const struct ipc__address *from,
 	*a = (struct ipc__address){ .be = be, .opt = from->opt,
 	    .client = from->client, .passes = from->passes };
 	a->opt.at = a->opt.follow_name = NULL;
+	a->opt.allow_uid.id = a->opt.allow_gid.id = NULL;
 	if ((rc = copy_string(&a->text, from->text)) == 0 &&
 	    (rc = copy_string(&a->name, from->name)) == 0 &&
 	    (rc = copy_string(&a->opt.at, from->opt.at)) == 0 &&
 	    (rc = copy_string(&a->opt.follow_name,
-	    from->opt.follow_name)) == 0)
+	    from->opt.follow_name)) == 0 &&
+	    (rc = copy_allow(&a->opt.allow_uid, &from->opt.allow_uid)) == 0 &&
+	    (rc = copy_allow(&a->opt.allow_gid, &from->opt.allow_gid)) == 0)
 		rc = check_options(a, way);
 	if (rc < 0)
 		ipc__address_free(a);
@@ -276,5 +291,7 @@ ipc__address_free(struct ipc__address *a)
 	free(a->name);
 	free(a->opt.at);
 	free(a->opt.follow_name);
+	free(a->opt.allow_uid.id);
+	free(a->opt.allow_gid.id);
 	memset(a, 0, sizeof *a);
 }

@@ -38,7 +38,7 @@ enum ipc__wait_word { IPC__WAIT_ADAPTIVE, IPC__WAIT_BLOCK, IPC__WAIT_SPIN };
 
 struct ipc__allow {
 	unsigned	count;
-	uint32_t	id[IPC__ALLOW_MAX];
+	uint32_t	*id;		/* NULL, or IPC__ALLOW_MAX */
 };
 
 struct ipc__options {

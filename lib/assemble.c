@@ -78,7 +78,7 @@ void
 ipc__close_fds(struct ipc__in *in)
 {
 	while (in->fd_count > 0)
-		close(in->fds[--in->fd_count]);
+		close(in->with->fds[--in->fd_count]);
 	in->fds_lost = false;
 }
 
@@ -158,6 +158,16 @@ ipc__pull(struct ipc_channel *ch, const struct iovec *iov, int count,
  * Control frames
  */
 
+/* The descriptors of the message: none others are there. */
+static void
+come_with(struct ipc__in *in, struct ipc__batch *b)
+{
+	free(in->with);
+	in->with = b;
+	in->fd_count = b->count;
+	in->fds_lost = b->lost;
+}
+
 /* The batch that came with the bytes. */
 static int
 arrived_fds(struct ipc__in *in, unsigned count)
@@ -166,13 +176,10 @@ arrived_fds(struct ipc__in *in, unsigned count)
 
 	if (b == NULL || (b->count != count && !b->lost))
 		return -EBADMSG;
-	memcpy(in->fds, b->fds, sizeof(int) * b->count);
-	in->fd_count = b->count;
-	in->fds_lost = b->lost;
+	come_with(in, b);
 	memmove(in->arrived, in->arrived + 1,
 	    sizeof in->arrived - sizeof in->arrived[0]);
 	in->arrived[IPC__LIFE_BATCHES - 1] = NULL;
-	free(b);
 	return 0;
 }
 
@@ -180,17 +187,17 @@ static int
 control_fds(struct ipc_channel *ch, unsigned count, uint32_t serial)
 {
 	struct ipc__in *in = &ch->in;
-	int n;
+	struct ipc__batch *b;
 
 	if (count == 0 || count > IPC_FDS_MAX || in->fd_count > 0)
 		return ipc__broken(ch, "descriptors out of place");
 	if (in->half->be->traits & IPC__PASSES)
 		return arrived_fds(in, count) < 0 ?
 		    ipc__broken(ch, "descriptors announced and not sent") : 0;
-	if (in->life == NULL || (n = ipc__life_take_fds(in->life, serial,
-	    in->fds, &in->fds_lost)) < 0)
+	b = in->life != NULL ? ipc__life_take_fds(in->life, serial) : NULL;
+	if (b == NULL)
 		return ipc__broken(ch, "descriptors announced and not sent");
-	in->fd_count = (unsigned)n;
+	come_with(in, b);
 	return 0;
 }
 

@@ -504,6 +504,7 @@ ipc__channel_free(struct ipc_channel *ch, bool clean)
 	pthread_mutex_destroy(&ch->out.lock);
 	pthread_mutex_destroy(&ch->greeting);
 	ipc__address_free(&ch->address);
+	free(ch->offer);
 	free(ch);
 }
 

@@ -591,10 +591,10 @@ ipc__greet_again(struct ipc_channel *ch, const unsigned char *p)
 	struct ipc__greeting what;
 
 	if (!ipc__greeting_get(p, &what) || what.kind != IPC__HELLO ||
-	    ch->offer[0] == 0 || ch->in.half == NULL)
+	    ch->offer == NULL || ch->in.half == NULL)
 		return 0;
 	ipc__greeter_init(&g);
 	g.half = ch->in.half;
-	(void)ipc__greeter_put(&g, ch->offer, sizeof ch->offer, NULL, 0);
+	(void)ipc__greeter_put(&g, ch->offer, IPC__GREETING, NULL, 0);
 	return 0;
 }

@@ -36,6 +36,7 @@
 	    atomic_load_explicit(&(counter), memory_order_relaxed) + (n),\
 	    memory_order_relaxed)
 
+#define IPC__SENDER_MAX	128	/* bytes of the address of a message's sender */
 #define IPC__SOURCES	6	/* descriptors to look at, of one side */
 
 /* What makes a side pollable and wakeable. */
@@ -103,13 +104,13 @@ struct ipc__in {
 	bool		 shown;		/* and ipc_peek has shown it */
 	size_t		 off;		/* boundary=stream: taken of it */
 	unsigned	 priority;
-	unsigned char	 address[128];	/* of its sender */
+	unsigned char	*address;	/* of its sender; made when needed */
 	size_t		 address_size;
 
 	/* Its descriptors, and those that came ahead of their control frame. */
 	struct ipc__batch *arrived[IPC__LIFE_BATCHES];
-	int		fds[IPC_FDS_MAX];
-	unsigned	 fd_count;
+	struct ipc__batch *with;	/* NULL: never any */
+	unsigned	 fd_count;	/* in there, not yet given away */
 	bool		 fds_lost;
 
 	int		 end;		/* 0, or the code of the end */
@@ -199,7 +200,7 @@ struct ipc_channel {
 	_Atomic(struct ipc__greet *) greet; /* connecting */
 	pthread_mutex_t	 greeting;	/* who brings that forward */
 	_Atomic unsigned greeters;	/* who sleeps until it goes on */
-	unsigned char	 offer[IPC__GREETING]; /* udp: to be said again */
+	unsigned char	*offer;		/* udp: to be said again; or NULL */
 	struct ipc_peer	 peer;		/* struct_size 0: not known */
 };
 

@@ -164,8 +164,11 @@ copy_record(struct ipc_channel *ch)
 	ssize_t n;
 
 	if (ch->caps & IPC_CAP_ADDRESS) {
+		if (in->address == NULL &&
+		    (in->address = malloc(IPC__SENDER_MAX)) == NULL)
+			return ipc__fail(ENOMEM, "no memory for an address");
 		aside.address = in->address;
-		aside.address_size = sizeof in->address;
+		aside.address_size = IPC__SENDER_MAX;
 	}
 	if (room > record)
 		room = record;

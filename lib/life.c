@@ -317,24 +317,22 @@ ipc__life_send_fds(struct ipc__life *l, uint32_t serial, const int *fds,
 	return n < 0 ? (int)n : 0;
 }
 
-int
-ipc__life_take_fds(struct ipc__life *l, uint32_t serial, int *fds, bool *lost)
+struct ipc__batch *
+ipc__life_take_fds(struct ipc__life *l, uint32_t serial)
 {
-	int i, rc = -EBADMSG;
+	struct ipc__batch *b = NULL;
+	int i;
 
 	pthread_mutex_lock(&l->lock);
 	look_locked(l);
 	for (i = 0; i < IPC__LIFE_BATCHES; i++) {
 		if (l->batch[i] == NULL || l->batch[i]->serial != serial)
 			continue;
-		rc = (int)l->batch[i]->count;
-		*lost = l->batch[i]->lost;
-		memcpy(fds, l->batch[i]->fds, sizeof(int) * (unsigned)rc);
-		free(l->batch[i]);
+		b = l->batch[i];
 		l->batch[i] = NULL;
 		atomic_store_explicit(&l->full, false, memory_order_relaxed);
 		break;
 	}
 	pthread_mutex_unlock(&l->lock);
-	return rc;
+	return b;
 }

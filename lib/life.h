@@ -53,10 +53,9 @@ bool ipc__life_said_bye(struct ipc__life *life, int dir);
 
 int ipc__life_send_fds(struct ipc__life *life, uint32_t serial, const int *fds,
     unsigned count);
-/* The batch with this number, into fds (IPC_FDS_MAX).  Returns how many,
- * *lost if some were; -EBADMSG if there is none. */
-int ipc__life_take_fds(struct ipc__life *life, uint32_t serial, int *fds,
-    bool *lost);
+/* The batch with this number, which is the caller's then, to free as well; NULL
+ * if there is none. */
+struct ipc__batch *ipc__life_take_fds(struct ipc__life *life, uint32_t serial);
 
 /* One record with descriptors over a Unix socket: what life lines and the
  * hand-over of halves are made of.  Never waits.  recv: -EPIPE at the end;

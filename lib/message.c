@@ -217,7 +217,7 @@ lost_fds(struct ipc_channel *ch)
 		return 0;
 	ch->in.fds_lost = false;
 	while (ch->in.fd_count > 0)
-		close(ch->in.fds[--ch->in.fd_count]);
+		close(ch->in.with->fds[--ch->in.fd_count]);
 	return ipc__fail(EMFILE, "%s: no free descriptor for those that came "
 	    "with this message (RLIMIT_NOFILE)", ch->address.text);
 }
@@ -293,7 +293,8 @@ give_fds(struct ipc_channel *ch, struct ipc_msg *msg)
 		    in->fd_count, msg->fd_count);
 	msg->fd_count = in->fd_count;
 	if (in->fd_count > 0)
-		memcpy(msg->fds, in->fds, sizeof(int) * in->fd_count);
+		memcpy(msg->fds, in->with->fds,
+		    sizeof(int) * in->fd_count);
 	in->fd_count = 0;
 	return 0;
 }
@@ -311,7 +312,8 @@ give_asides(struct ipc_channel *ch, struct ipc_msg *msg)
 		n = 0;
 	if (n > msg->address_size)
 		n = msg->address_size;
-	memcpy(msg->address, in->address, n);
+	if (n > 0)
+		memcpy(msg->address, in->address, n);
 	msg->address_size = n;
 }
 

@@ -90,9 +90,7 @@ fail_get(void)
 	if (errno == ENOENT)
 		return -ENOENT;
 	if (errno == ENOSPC)
-		return ipc__fail(ENOSPC, "msgget: kernel.msgmni (%llu) allows "
-		    "no more queues", (unsigned long long)
-		    ipc__queue_limit(IPC__PROC_MSGMNI, 32000));
+		return ipc__msg_fail_count();
 	if (errno == EEXIST)
 		return ipc__fail(EEXIST, "there is a queue of this key");
 	return ipc__fail_sys("msgget");

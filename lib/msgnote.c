@@ -15,8 +15,8 @@
  *
  * What a SIGKILL leaves, after
  *
- *	openat		a temporary file, which tells its maker
- *	rename		a note without a queue
+ *	openat		an empty note
+ *	pwrite (key)	a note without a queue
  *	msgget		a queue and its note
  *	pwrite (id)	the same
  *	the hand-over	the same, held by the other end until that has ended
@@ -64,6 +64,16 @@ file_of(key_t key, char file[FILE_SIZE])
 	snprintf(file, FILE_SIZE, PREFIX "%08" PRIx32, (uint32_t)key);
 }
 
+/* IPC_PRIVATE: none. */
+static key_t
+key_of(const char *file)
+{
+	uint32_t key = 0;
+
+	return sscanf(file, PREFIX "%8" SCNx32, &key) == 1 ? (key_t)key :
+	    IPC_PRIVATE;
+}
+
 /*
  * One note
  */
@@ -83,6 +93,7 @@ write_note(int fd, const struct note *n)
 	return ipc__fail_sys("noting a queue");
 }
 
+/* An empty one, of whose maker nothing else is known, is about no queue. */
 static bool
 read_note(int fd, struct note *n)
 {
@@ -92,6 +103,10 @@ read_note(int fd, struct note *n)
 
 	if (size < 0)
 		return false;
+	if (size == 0) {
+		*n = (struct note){ .id = -1, .name = "-" };
+		return true;
+	}
 	line[size] = '\0';
 	if (sscanf(line, "libipc 1 %8" SCNx32 " %d %255s", &key, &n->id,
 	    n->name) != 3)
@@ -115,31 +130,6 @@ hold_again(int dir, const char *file)
 	return rc;
 }
 
-/* It is held before it has its name.  -EEXIST: this key is noted already;
- * -ENOENT: the directory has been removed under us. */
-static int
-publish(int dir, const struct note *n, int *fd)
-{
-	char file[FILE_SIZE], temp[IPC__TEMP_MAX + 1];
-	int rc;
-
-	file_of(n->key, file);
-	ipc__temp_name(temp, sizeof temp, file);
-	*fd = openat(dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (*fd == -1)
-		return errno == ENOENT ? -ENOENT : ipc__fail_path("open", temp);
-	if (flock(*fd, LOCK_SH | LOCK_NB) == -1)
-		rc = ipc__fail_path("flock", temp);
-	else if ((rc = write_note(*fd, n)) == 0)
-		rc = ipc__temp_publish(dir, temp, file);
-	if (rc == 0)
-		return 0;
-	unlinkat(dir, temp, 0);
-	close(*fd);
-	*fd = -1;
-	return rc;
-}
-
 static void
 remove_note(int dir, key_t key)
 {
@@ -147,6 +137,61 @@ remove_note(int dir, key_t key)
 
 	file_of(key, file);
 	unlinkat(dir, file, 0);
+}
+
+static bool
+still_named(int fd, int dir, const char *file)
+{
+	struct stat ours, named;
+
+	return fstat(fd, &ours) == 0 && ours.st_uid == geteuid() &&
+	    fstatat(dir, file, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+static bool
+is_removed(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/* Holds a new note, before anything is in it.  -EEXIST: who sweeps has come
+ * between. */
+static int
+hold_new(int fd, const char *file)
+{
+	if (flock(fd, LOCK_SH | LOCK_NB) == -1)
+		return errno == EWOULDBLOCK ? -EEXIST :
+		    ipc__fail_path("flock", file);
+	return is_removed(fd) ? -EEXIST : 0;
+}
+
+/* -EEXIST: this key is noted already; -ENOENT: the directory has been removed
+ * under us. */
+static int
+publish(int dir, const struct note *n, int *fd)
+{
+	char file[FILE_SIZE];
+	int rc;
+
+	file_of(n->key, file);
+	*fd = openat(dir, file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW |
+	    O_CLOEXEC, 0600);
+	if (*fd == -1)
+		return errno == ENOENT || errno == EEXIST ? -errno :
+		    ipc__fail_path("open", file);
+	rc = hold_new(*fd, file);
+	if (rc == 0)
+		rc = write_note(*fd, n);
+	if (rc == 0)
+		return 0;
+	if (still_named(*fd, dir, file))
+		remove_note(dir, n->key);
+	close(*fd);
+	*fd = -1;
+	return rc;
 }
 
 /*
@@ -157,9 +202,7 @@ static int
 fail_get(void)
 {
 	if (errno == ENOSPC)
-		return ipc__fail(ENOSPC, "msgget: kernel.msgmni (%llu) allows "
-		    "no more queues", (unsigned long long)
-		    ipc__queue_limit(IPC__PROC_MSGMNI, 32000));
+		return ipc__msg_fail_count();
 	return ipc__fail_sys("msgget");
 }
 
@@ -281,6 +324,9 @@ remove_held(int hold, key_t key)
 	struct ipc__error before;
 	int dir;
 
+	/* By the other end. */
+	if (is_removed(hold))
+		return;
 	if (note_path(hold, path, sizeof path)) {
 		unlink(path);
 		*strrchr(path, '/') = '\0';
@@ -331,9 +377,12 @@ static bool
 is_orphan(const struct note *n, int *doomed)
 {
 	struct msqid_ds ds;
-	int id = msgget(n->key, 0), named;
+	int id, named;
 
 	*doomed = -1;
+	if (n->key == IPC_PRIVATE)
+		return true;
+	id = msgget(n->key, 0);
 	if (id == -1)
 		return errno == ENOENT;
 	/* Somebody else's who came to the same key. */
@@ -352,16 +401,6 @@ remove_queue(int id)
 {
 	return id == -1 || msgctl(id, IPC_RMID, NULL) == 0 ||
 	    errno == EIDRM || errno == EINVAL;
-}
-
-static bool
-still_named(int fd, int dir, const char *file)
-{
-	struct stat ours, named;
-
-	return fstat(fd, &ours) == 0 && ours.st_uid == geteuid() &&
-	    fstatat(dir, file, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
 /* Whom to ask about each note (NULL: nobody), and where the notes are. */
@@ -397,7 +436,7 @@ sweep_one(int dir, const char *file, const struct asked *asked)
 		return false;
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && still_named(fd, dir, file) &&
 	    read_note(fd, &n)) {
-		file_of(n.key, right);
+		file_of(n.key != IPC_PRIVATE ? n.key : key_of(file), right);
 		swept = strcmp(file, right) == 0 && is_orphan(&n, &id) &&
 		    may_go(asked, file) && remove_queue(id) &&
 		    unlinkat(dir, file, 0) == 0;

@@ -16,9 +16,11 @@
 #include "address.h"
 #include "name.h"
 
-#define IPC__PROC_MSGMAX	"/proc/sys/kernel/msgmax"
-#define IPC__PROC_MSGMNB	"/proc/sys/kernel/msgmnb"
-#define IPC__PROC_MSGMNI	"/proc/sys/kernel/msgmni"
+/* kernel.msgmax, msgmnb and msgmni, of our IPC namespace. */
+struct msginfo;
+void	ipc__msg_limits(struct msginfo *limits);
+/* ENOSPC of msgget(2). */
+int	ipc__msg_fail_count(void);
 
 /*
  * msgnote.c: who holds a queue

@@ -383,6 +383,9 @@ set_ids(const struct option *o, bool group, struct ipc__allow *allow,
 	char *copy, *next, *id;
 	int rc = 0;
 
+	if (allow->id == NULL &&
+	    (allow->id = calloc(IPC__ALLOW_MAX, sizeof *allow->id)) == NULL)
+		return ipc__fail_sys("calloc");
 	copy = next = strdup(value);
 	if (copy == NULL)
 		return ipc__fail_sys("strdup");

@@ -2,6 +2,7 @@
 /*
  * What System V and POSIX message queues have in common.
  */
+#include <sys/msg.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,25 @@ ipc__queue_limit(const char *file, uint64_t unknown)
 	text[n] = '\0';
 	limit = strtoull(text, &end, 10);
 	return end != text ? limit : unknown;
+}
+
+void
+ipc__msg_limits(struct msginfo *limits)
+{
+	/* A seventh of what reading a file in /proc takes. */
+	if (msgctl(0, IPC_INFO, (struct msqid_ds *)(void *)limits) == -1)
+		*limits = (struct msginfo){ .msgmax = 8192, .msgmnb = 16384,
+		    .msgmni = 32000 };
+}
+
+int
+ipc__msg_fail_count(void)
+{
+	struct msginfo limits;
+
+	ipc__msg_limits(&limits);
+	return ipc__fail(ENOSPC, "msgget: kernel.msgmni (%d) allows no more "
+	    "queues", limits.msgmni);
 }
 
 const char *

@@ -319,6 +319,8 @@ ipc__in_free(struct ipc__in *in)
 			close(in->arrived[i]->fds[k]);
 		free(in->arrived[i]);
 	}
+	free(in->with);
+	free(in->address);
 	free(in->ahead);
 	free(in->own);
 }

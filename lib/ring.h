@@ -115,7 +115,7 @@ struct ipc__ring_ops {
 };
 
 /* Lines whose words wait for the fence of their payload. */
-#define IPC__RING_HELD	32u
+#define IPC__RING_HELD	8u
 
 struct ipc__ring {
 	/* What every record touches.  Where we are: the line, the cell in it,

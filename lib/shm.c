@@ -59,6 +59,15 @@ shm_direct(const struct ipc__half *h)
 	return !s->slots && !s->map->sync && !h->left;
 }
 
+void
+ipc__shm_leave_slots(struct ipc__shm *s)
+{
+	if (s->latest)
+		ipc__latest_leave(s->latest);
+	free(s->latest);
+	s->latest = NULL;
+}
+
 int
 ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 {
@@ -68,9 +77,12 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 
 	s->slots = map->slot != 0;
 	if (s->slots) {
+		s->latest = calloc(1, sizeof *s->latest);
+		if (!s->latest)
+			return ipc__fail_sys("calloc");
 		ipc__ring_sleeper_only(r, map->base, h->dir, s->shared,
 		    &shm_ring_ops, map);
-		ipc__latest_join(&s->latest, map->base, map->slot,
+		ipc__latest_join(s->latest, map->base, map->slot,
 		    &shm_ring_ops, map);
 		rc = 0;
 	} else
@@ -83,14 +95,16 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 	if (ipc__barrier_can())
 		atomic_store_explicit(&r->own->can, htole32(1),
 		    memory_order_relaxed);
-	else if (atomic_load_explicit(&r->own->can, memory_order_relaxed))
+	else if (atomic_load_explicit(&r->own->can, memory_order_relaxed)) {
+		ipc__shm_leave_slots(s);
 		return ipc__fail(EOPNOTSUPP, "this ring relies on "
 		    "membarrier(2), which this process may not call");
+	}
 	s->map = map;
 	s->direct = shm_direct(h);
 	h->fd = -1;
-	h->record = s->slots ? s->latest.size : r->record;
-	h->capacity = s->slots ? s->latest.size : (size_t)map->payload;
+	h->record = s->slots ? s->latest->size : r->record;
+	h->capacity = s->slots ? s->latest->size : (size_t)map->payload;
 	return 0;
 }
 
@@ -120,8 +134,10 @@ ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
 	if (rc < 0)
 		goto fail;
 	rc = ipc__shm_join(b, map);
-	if (rc < 0)
+	if (rc < 0) {
+		ipc__shm_leave_slots(shm_state(a));
 		goto fail;
+	}
 	atomic_store_explicit(&map->refs, 2, memory_order_relaxed);
 	return 0;
 fail:
@@ -141,7 +157,7 @@ ipc__shm_close(struct ipc__half *h, bool clean)
 		ipc__ring_leave(&s->ring);
 	if (s->map)
 		ipc__shm_unref(s->map);
-	ipc__latest_leave(&s->latest);
+	ipc__shm_leave_slots(s);
 	free(s->beside);
 	s->beside = NULL;
 	s->beside_size = 0;
@@ -231,7 +247,7 @@ ipc__shm_reserve(struct ipc__half *h, void **data, size_t size)
 	int rc;
 
 	if (s->slots)
-		return ipc__latest_reserve(&s->latest, data, size);
+		return ipc__latest_reserve(s->latest, data, size);
 	s->reserved = NULL;
 	rc = ipc__ring_reserve(&s->ring, data, size);
 	if (rc == 0 && size >= BESIDE_FROM && ipc__ring_far(&s->ring, size))
@@ -252,7 +268,7 @@ ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags)
 		s->ring.unfenced = true;
 		s->reserved = NULL;
 	}
-	rc = s->slots ? ipc__latest_commit(&s->latest, size, flags) :
+	rc = s->slots ? ipc__latest_commit(s->latest, size, flags) :
 	    ipc__ring_commit(&s->ring, size, flags);
 	if (rc < 0 || flags & IPC__HOLD)
 		return rc;
@@ -273,7 +289,7 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 	if (s->map->sync)
 		flags &= ~(unsigned)IPC__HOLD;
 	if (s->slots)
-		rc = ipc__latest_send(&s->latest, iov, count, flags);
+		rc = ipc__latest_send(s->latest, iov, count, flags);
 	else
 		rc = ipc__ring_send(&s->ring, iov, count, flags);
 	if (rc < 0 || (flags & IPC__HOLD && !s->slots))
@@ -346,7 +362,7 @@ ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
 	struct ipc__shm *s = shm_state(h);
 	ssize_t rc;
 
-	rc = s->slots ? ipc__latest_peek(&s->latest, data, flags) :
+	rc = s->slots ? ipc__latest_peek(s->latest, data, flags) :
 	    ipc__ring_peek(&s->ring, data, flags);
 	/* Gone before this look: what it sent is there now. */
 	if (rc == -EAGAIN && (s->gone || s->late) && ipc__shm_over(h))
@@ -360,7 +376,7 @@ ipc__shm_release(struct ipc__half *h, unsigned flags)
 	struct ipc__shm *s = shm_state(h);
 
 	if (s->slots) {
-		ipc__latest_release(&s->latest);
+		ipc__latest_release(s->latest);
 		return;
 	}
 	ipc__ring_release(&s->ring, flags);
@@ -409,7 +425,7 @@ shm_ready(struct ipc__half *h)
 	struct ipc__shm *s = shm_state(h);
 
 	if (s->slots)
-		return h->dir == IPC_SEND || ipc__latest_ready(&s->latest);
+		return h->dir == IPC_SEND || ipc__latest_ready(s->latest);
 	return ipc__ring_ready(&s->ring);
 }
 

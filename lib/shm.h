@@ -31,6 +31,8 @@ struct ipc__shm_map {
 	bool		 passed;	/* an end went to another process */
 	bool		 noted;		/* and that is noted as a holder */
 	bool		 sync;		/* on disk before a send returns */
+	bool		 nowhere;	/* in no file system that would read
+					   ahead: anonymous memory */
 	_Atomic bool	 mirrored;
 	int		 bell[2];	/* eventfds: 0 wakes the receiver, 1 the
 					   sender */
@@ -40,7 +42,7 @@ struct ipc__shm_map {
 /* The state behind a half. */
 struct ipc__shm {
 	struct ipc__ring ring;		/* of slots: only to sleep by */
-	struct ipc__latest latest;
+	struct ipc__latest *latest;	/* slots; NULL: a ring */
 	struct ipc__shm_map *map;
 	bool		 slots;
 	bool		 direct;	/* nothing but a ring in memory */
@@ -93,6 +95,8 @@ int	ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
 	    struct ipc__shm_map *map);
 /* One end of it; the half then holds the map. */
 int	ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map);
+/* After joining, where the half is not to be after all. */
+void	ipc__shm_leave_slots(struct ipc__shm *s);
 
 /* The operations, where they are the same for all. */
 int	ipc__shm_give(struct ipc__half *h, struct ipc__ticket *t);

@@ -205,7 +205,8 @@ shm_map_fd(struct ipc__shm_map *map)
 		return ipc__fail_sys("mmap");
 	/* Of a file on a disk the first touch would read all of it ahead: only
 	 * what is used is to take memory. */
-	(void)madvise(p, map->span, MADV_RANDOM);
+	if (!map->nowhere)
+		(void)madvise(p, map->span, MADV_RANDOM);
 	map->base = p;
 	return 0;
 }

@@ -283,6 +283,7 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 	set_life(&s->ring, LIFE_HERE);
 	return 0;
 fail:
+	ipc__shm_leave_slots(s);
 	s->map = NULL;
 	ipc__shm_unref(map);
 	return rc;

@@ -283,8 +283,13 @@ session_halves(struct ipc_channel *ch, struct ipc__client *c)
 	if (c->g.half != NULL) {
 		c->link.rx[0] = ch->dir & IPC_RECV ? c->g.half : NULL;
 		c->link.tx[0] = ch->dir & IPC_SEND ? c->g.half : NULL;
-		if (!(ch->caps & IPC_CAP_RELIABLE))
+		if (!(ch->caps & IPC_CAP_RELIABLE)) {
+			ch->offer = malloc(IPC__GREETING);
+			if (ch->offer == NULL)
+				return ipc__fail(ENOMEM,
+				    "no memory for a greeting");
 			ipc__greeting_put(ch->offer, &c->agreed);
+		}
 		c->g.half = NULL;
 	} else if (ipc__wants_life(ch->be, ch->boundary)) {
 		if ((rc = ipc__life_new(&c->link.life[0], c->g.fd)) < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* WRAP: renameat2 */
+/* WRAP: renameat2 poll */
 /*
  * Opened FIFOs, through the table of their backend: one receiver, and senders
  * that are many, that come and go, and that are killed.
@@ -415,6 +415,41 @@ START_TEST(a_sender_in_between_is_not_missed)
 }
 END_TEST
 
+/* After a look found nothing, before it is asked why. */
+static bool sudden;
+
+int __real_poll(struct pollfd *, nfds_t, int);
+int __wrap_poll(struct pollfd *, nfds_t, int);
+
+int
+__wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	struct ipc__half *wr;
+
+	if (sudden) {
+		sudden = false;
+		wr = open_at(IPC_SEND, 0);
+		ck_assert_int_eq(half_send(wr, "sudden", 6), 6);
+		half_close(wr, true);
+	}
+	return __real_poll(fds, n, timeout);
+}
+
+START_TEST(a_sudden_sender_ends_once)
+{
+	struct ipc__half *rd = open_at(IPC_RECV, IPC_CREATE);
+
+	sudden = true;
+	ck_assert_int_eq(half_recv(rd, buffer, 9), 6);
+	ck_assert(!sudden);
+	ck_assert_int_eq(half_recv(rd, buffer, 9), 0);
+	ck_assert_int_eq(FIFO->again(rd), 1);
+	ck_assert_int_eq(half_recv(rd, buffer, 9), -EAGAIN);
+	half_close(rd, true);
+	unlink(NAME);
+}
+END_TEST
+
 START_TEST(a_receiver_goes_on_after_its_name)
 {
 	struct ipc__half *rd = open_at(IPC_RECV, IPC_CREATE);
@@ -547,6 +582,7 @@ main(void)
 	tcase_add_test(tc, a_sender_that_says_nothing_ends_as_well);
 	tcase_add_loop_test(tc, a_sender_in_between_is_not_missed, 0, 2);
 	tcase_add_loop_test(tc, a_maker_is_no_receiver, 0, 2);
+	tcase_add_test(tc, a_sudden_sender_ends_once);
 	tcase_add_test(tc, a_receiver_goes_on_after_its_name);
 	tcase_add_loop_test(tc, a_thousand_senders_come_and_go, 0, 3);
 	tcase_add_test(tc, a_bare_stream_is_read_by_what_fits);

@@ -4,13 +4,17 @@
  * with a look whether anything lies about, in the kernel, in /dev/mqueue and in
  * the runtime directory.  And what a living process holds is never swept.
  */
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <fcntl.h>
+#include <limits.h>
 
 #include "backend.h"
 #include "msgqueue.h"
 #include "queue.h"
 #include "queues.h"
+#include "sysname.h"
 
 extern const struct ipc_backend ipc__backend_sysvmq;
 
@@ -157,6 +161,28 @@ START_TEST(a_killed_namer_leaves_the_name_or_nothing)
 }
 END_TEST
 
+/* What a maker leaves that is killed right after it has made its note. */
+START_TEST(an_empty_note_goes_when_nobody_holds_it)
+{
+	char path[PATH_MAX];
+	int dir, fd;
+
+	begin_with("sysvmq", IPC_WAY_PAIR);
+	dir = ipc__sysname_open(true, path, sizeof path);
+	expect_ok(dir);
+	fd = openat(dir, "queue-6b0f2a41", O_RDWR | O_CREAT | O_EXCL |
+	    O_CLOEXEC, 0600);
+	expect_sys(fd);
+	expect_sys(flock(fd, LOCK_SH | LOCK_NB));
+	expect(0, sweep());
+	expect_sys(faccessat(dir, "queue-6b0f2a41", F_OK, 0));
+	close(fd);
+	expect(1, sweep());
+	expect(-1, faccessat(dir, "queue-6b0f2a41", F_OK, 0));
+	ipc__sysname_close(dir, path);
+}
+END_TEST
+
 START_TEST(the_next_pair_sweeps)
 {
 	struct ipc_channel *ch[2];
@@ -261,15 +287,19 @@ END_TEST
 static void
 serve_until_killed(const char *address)
 {
-	struct ipc_channel *ch[8];
+	struct ipc_channel *ch[8] = { NULL };
 	struct ipc_listener *l;
 	unsigned n = 0;
 
 	if (ipc_listen(&l, address, 0) < 0)
 		_exit(1);
-	for (;; n = (n + 1) % 8)
+	/* A user has memory for few queues (RLIMIT_MSGQUEUE). */
+	for (;; n = (n + 1) % 8) {
+		ipc_close(ch[n]);
+		ch[n] = NULL;
 		if (ipc_accept(&ch[n], l, -1) < 0)
 			_exit(2);
+	}
 }
 
 static void
@@ -456,6 +486,7 @@ main(void)
 	    a_maker_killed_at_any_instant_leaves_what_a_sweep_removes, 0, 2);
 	tcase_add_loop_test(tc, a_killed_namer_leaves_the_name_or_nothing, 0,
 	    2);
+	tcase_add_test(tc, an_empty_note_goes_when_nobody_holds_it);
 	tcase_add_test(tc, the_next_pair_sweeps);
 	tcase_add_test(tc, what_a_forked_child_holds_is_not_swept);
 	tcase_add_test(tc, a_dead_senders_messages_are_not_swept);

@@ -477,15 +477,15 @@ fifo_again(struct ipc__half *h)
 	return 1;
 }
 
-/* Nothing is there, and nobody who could send.  If there was something and yet
- * the descriptor does not show a hang-up, then the sender went before it was
- * opened. */
+/* Nothing is there, and nobody who could send.  If there was something, the
+ * sender has gone, though the descriptor may not show that: it was opened
+ * later. */
 static ssize_t
 no_sender(struct ipc__half *h, struct fifo *f)
 {
 	int rc;
 
-	if (!f->got && !ipc__pipe_hung_up(h->fd))
+	if (!f->got)
 		return -EAGAIN;
 	if (!f->endless)
 		return 0;
@@ -502,6 +502,14 @@ fifo_recv(struct ipc__half *h, const struct iovec *iov, int count,
 
 	n = ipc__pipe_recv(h, iov, count, aside);
 	if (n < 0 || f->lock < 0)
+		return n;
+	/* One that came and went since this look may have left something: its
+	 * end is behind that, and only one. */
+	if (n == 0 && !f->got && ipc__pipe_hung_up(h->fd)) {
+		n = ipc__pipe_recv(h, iov, count, aside);
+		f->got = n == 0;
+	}
+	if (n < 0)
 		return n;
 	if (n == 0)
 		return no_sender(h, f);

@@ -46,6 +46,7 @@ memfd_pair(struct ipc__half *a, struct ipc__half *b,
 
 	if (!map)
 		return -ENOMEM;
+	map->nowhere = true;
 	rc = map->mem = memfd_make();
 	if (rc < 0)
 		goto fail;

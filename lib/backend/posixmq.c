@@ -62,24 +62,23 @@ posixmq_close(struct ipc__half *h, bool clean)
 static int
 start(struct ipc__half *h)
 {
-	struct posixmq *q = IPC__STATE(h, struct posixmq);
 	struct mq_attr attr;
 
 	if (mq_getattr(h->fd, &attr) == -1)
 		return ipc__fail_sys("mq_getattr");
 	h->record = (size_t)attr.mq_msgsize;
 	h->capacity = h->record * (size_t)attr.mq_maxmsg;
-	if (h->dir & IPC_RECV)
-		q->in = malloc(h->record);
-	if (h->dir & IPC_SEND)
-		q->out = malloc(h->record);
-	if ((h->dir & IPC_RECV && q->in == NULL) ||
-	    (h->dir & IPC_SEND && q->out == NULL)) {
-		posixmq_close(h, false);
-		return ipc__fail(ENOMEM, "no memory for records of %zu bytes",
-		    h->record);
-	}
 	return 0;
+}
+
+/* By whoever uses it: not by the maker of a pair for both ends of it. */
+static int
+need_record(unsigned char **record, size_t size)
+{
+	if (*record == NULL)
+		*record = malloc(size);
+	return *record != NULL ? 0 : ipc__fail(ENOMEM, "no memory for records "
+	    "of %zu bytes", size);
 }
 
 /* The umask has no say in it. */
@@ -194,14 +193,18 @@ posixmq_pair(struct ipc__half *a, struct ipc__half *b,
 	rc = pair_name(address, name, sizeof name);
 	if (rc < 0)
 		return rc;
-	ipc__posixmq_size_pair(&address->opt, &attr);
+	ipc__posixmq_size_pair(&address->opt, &attr, false);
 	rc = open_both(name, &attr, &address->opt, fds);
+	if (rc == -EINVAL) {
+		/* Less may be allowed than a moment ago. */
+		ipc__posixmq_size_pair(&address->opt, &attr, true);
+		rc = open_both(name, &attr, &address->opt, fds);
+	}
 	if (rc < 0)
 		return rc;
 	a->fd = fds[a->dir == IPC_SEND];
 	b->fd = fds[b->dir == IPC_SEND];
 	if ((rc = start(a)) < 0 || (rc = start(b)) < 0) {
-		posixmq_close(a, false);
 		a->fd = b->fd = -1;
 		close(fds[0]);
 		close(fds[1]);
@@ -392,6 +395,8 @@ posixmq_send(struct ipc__half *h, const struct iovec *iov, int count,
 	int rc;
 
 	if (count != 1) {
+		if ((rc = need_record(&q->out, h->record)) < 0)
+			return rc;
 		size = ipc__gather(q->out, iov, count);
 		data = q->out;
 	}
@@ -412,7 +417,10 @@ posixmq_recv(struct ipc__half *h, const struct iovec *iov, int count,
 	bool direct = iov->iov_len >= h->record;
 	unsigned priority;
 	ssize_t n;
+	int rc;
 
+	if (!direct && (rc = need_record(&q->in, h->record)) < 0)
+		return rc;
 	do
 		n = mq_timedreceive(h->fd, direct ? iov->iov_base :
 		    (void *)q->in, h->record, &priority, &never);

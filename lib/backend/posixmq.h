@@ -7,6 +7,8 @@
 
 #include <mqueue.h>
 
+#include <stdbool.h>
+
 #include "address.h"
 
 #define IPC__POSIXMQ_LEAST	128	/* anything of the core's fits */
@@ -16,9 +18,10 @@
  * of the queue that was to be made, or NULL. */
 int ipc__posixmq_fail(const struct mq_attr *attr);
 
-/* A queue of a pair or session, and one that gets a name. */
+/* A queue of a pair or session, by the limits as they were known a moment ago
+ * or, fresh, as they are; and one that gets a name. */
 void ipc__posixmq_size_pair(const struct ipc__options *o,
-    struct mq_attr *attr);
+    struct mq_attr *attr, bool fresh);
 int ipc__posixmq_size_object(const struct ipc__address *a,
     struct mq_attr *attr);
 

@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "posixmq.h"
@@ -17,6 +19,7 @@
 #define PROC_MSGSIZE_DEFAULT	"/proc/sys/fs/mqueue/msgsize_default"
 #define PROC_QUEUES_MAX		"/proc/sys/fs/mqueue/queues_max"
 
+#define REMEMBERED	2	/* seconds: limits */
 #define SMALL_RECORD	1024	/* of a pair, where there could be many */
 /* What the kernel counts beside each message: at most. */
 #define OVERHEAD	128
@@ -88,15 +91,40 @@ fit(struct mq_attr *attr, uint64_t count, uint64_t most)
 	attr->mq_maxmsg = count > 0 ? (long)count : 1;
 }
 
+/* The limits change once in a machine's life and reading them takes longer than
+ * making a queue, so they are remembered for a while.  All are relaxed: values
+ * of two readings are as good as either, as the kernel has the last word. */
+static void
+limits_of_pair(uint64_t *largest, uint64_t *most, bool fresh)
+{
+	static _Atomic int64_t until;
+	static _Atomic uint64_t size, count;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	*largest = atomic_load_explicit(&size, memory_order_relaxed);
+	*most = atomic_load_explicit(&count, memory_order_relaxed);
+	if (!fresh && *largest != 0 && *most != 0 && ts.tv_sec <
+	    atomic_load_explicit(&until, memory_order_relaxed))
+		return;
+	*largest = ipc__queue_limit(PROC_MSGSIZE_MAX, 8192);
+	*most = ipc__queue_limit(PROC_MSG_MAX, 10);
+	atomic_store_explicit(&size, *largest, memory_order_relaxed);
+	atomic_store_explicit(&count, *most, memory_order_relaxed);
+	atomic_store_explicit(&until, ts.tv_sec + REMEMBERED,
+	    memory_order_relaxed);
+}
+
 /* As many records as there can be, as small ones take a place each. */
 void
-ipc__posixmq_size_pair(const struct ipc__options *o, struct mq_attr *attr)
+ipc__posixmq_size_pair(const struct ipc__options *o, struct mq_attr *attr,
+    bool fresh)
 {
-	uint64_t largest = ipc__queue_limit(PROC_MSGSIZE_MAX, 8192);
-	uint64_t most = ipc__queue_limit(PROC_MSG_MAX, 10);
+	uint64_t largest, most, record;
 	uint64_t bytes = o->capacity ? o->capacity : IPC__QUEUE_SMALL;
-	uint64_t record = bytes / (most > 0 ? most : 1);
 
+	limits_of_pair(&largest, &most, fresh);
+	record = bytes / (most > 0 ? most : 1);
 	if (record < SMALL_RECORD)
 		record = SMALL_RECORD;
 	if (record > largest)

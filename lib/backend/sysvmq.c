@@ -89,12 +89,15 @@ need_letter(struct ipc__letter **letter, size_t record)
 static int
 start_opened(struct ipc__half *h, int id)
 {
-	uint64_t record = ipc__queue_limit(IPC__PROC_MSGMAX, 8192), most;
+	uint64_t record, most;
+	struct msginfo limits;
 	struct msqid_ds ds;
 	int rc = ipc__msg_stat(id, &ds);
 
 	if (rc < 0)
 		return rc;
+	ipc__msg_limits(&limits);
+	record = (uint64_t)limits.msgmax;
 	most = ds.__msg_cbytes > ds.msg_qbytes ? ds.__msg_cbytes :
 	    ds.msg_qbytes;
 	ipc__sysvmq_start(h, id, record < most ? record : most, ds.msg_qbytes);
@@ -139,6 +142,17 @@ removed(const struct ipc__sysvmq *q, int error)
 }
 
 static ssize_t
+fail_size(const struct ipc__half *h)
+{
+	struct msginfo limits;
+
+	ipc__msg_limits(&limits);
+	return ipc__fail(EMSGSIZE, "kernel.msgmax is %d, and was not when this "
+	    "queue was opened for messages of %zu bytes", limits.msgmax,
+	    h->record);
+}
+
+static ssize_t
 answer(const struct ipc__half *h, const char *call)
 {
 	int error = errno;
@@ -152,10 +166,7 @@ answer(const struct ipc__half *h, const char *call)
 		return ipc__fail(EBADMSG, "the other side sent a record of "
 		    "more than %zu bytes", h->record);
 	if (error == E2BIG || error == EINVAL)
-		return ipc__fail(EMSGSIZE, "kernel.msgmax is %llu, and was not "
-		    "when this queue was opened for messages of %zu bytes",
-		    (unsigned long long)ipc__queue_limit(IPC__PROC_MSGMAX, 0),
-		    h->record);
+		return fail_size(h);
 	errno = error;
 	return ipc__fail_sys(call);
 }

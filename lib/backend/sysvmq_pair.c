@@ -23,9 +23,12 @@
 static int
 sizes(const struct ipc__options *o, uint64_t *capacity, uint64_t *record)
 {
-	uint64_t most = ipc__queue_limit(IPC__PROC_MSGMNB, 16384);
-	uint64_t largest = ipc__queue_limit(IPC__PROC_MSGMAX, 8192);
+	uint64_t most, largest;
+	struct msginfo limits;
 
+	ipc__msg_limits(&limits);
+	most = (uint64_t)limits.msgmnb;
+	largest = (uint64_t)limits.msgmax;
 	*capacity = o->capacity ? o->capacity : IPC__QUEUE_SMALL;
 	if (*capacity > most)
 		*capacity = most;
