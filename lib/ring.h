@@ -41,7 +41,7 @@ struct ipc__ring_side {
 					   has left */
 	_Atomic uint32_t can;		/* calls membarrier(2) to sleep */
 	_Atomic uint32_t reg;		/* is registered: omits its fence */
-	_Atomic uint32_t life;		/* opened: who is, and how it went */
+	_Atomic uint32_t life;		/* opened: see shmopen.c */
 	alignas(8) _Atomic uint64_t want;/* sender: the position to ring at */
 	_Atomic uint32_t grown;		/* sender: how often */
 	_Atomic uint32_t gate;		/* receiver: odd, is shrinking it */

@@ -365,7 +365,7 @@ ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
 	rc = s->slots ? ipc__latest_peek(s->latest, data, flags) :
 	    ipc__ring_peek(&s->ring, data, flags);
 	/* Gone before this look: what it sent is there now. */
-	if (rc == -EAGAIN && (s->gone || s->late) && ipc__shm_over(h))
+	if (rc == -EAGAIN && s->gone && ipc__shm_over(h))
 		return -EPIPE;
 	return rc;
 }

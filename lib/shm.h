@@ -56,9 +56,8 @@ struct ipc__shm {
 	/* Opened: see shmopen.c. */
 	bool		 opened;
 	bool		 endless;	/* it does not matter who sends */
-	bool		 late;		/* its sender was gone before we came */
-	bool		 gone;		/* its sender is gone */
-	bool		 bye;		/* and had closed it */
+	bool		 gone;		/* its sender is gone, */
+	uint32_t	 ended;		/* of which this was left */
 	bool		 shared;	/* slots: others receive as well */
 };
 

@@ -16,7 +16,9 @@
  * may look at them: they share the lock, and hear the first FIFO by inotify.
  *
  * What the ring says in `life' only tells how a sender went that is gone by
- * the kernel's word.
+ * the kernel's word: whether it had closed its end, and how many had come
+ * before.  The number tells whether what was read is of the one who is gone, as
+ * another may have come, and gone too, at any moment between two looks.
  */
 
 #include <sys/inotify.h>
@@ -34,7 +36,9 @@
 #include "name.h"
 #include "shmopen.h"
 
-enum { LIFE_NONE, LIFE_HERE, LIFE_BYE };
+/* The lower bits of `life'; the others count those who came. */
+enum { LIFE_NONE, LIFE_HERE, LIFE_BYE, LIFE_HOW = 3 };
+#define LIFE_LOOKS	3	/* until nobody comes between */
 
 static const char *const bell_suffix[2] = { ".ipcr", ".ipcs" };
 
@@ -132,31 +136,21 @@ ipc__shm_unlink_bells(const char *base)
 			unlink(path);
 }
 
-/* type: F_RDLCK where there may be others in this role. */
-static int
-role_lock(int fd, int dir, short type, int command)
-{
-	struct flock lock = {
-		.l_type = type, .l_whence = SEEK_SET,
-		.l_start = dir == IPC_RECV, .l_len = 1
-	};
-
-	if (fcntl(fd, command, &lock) < 0)
-		return -errno;
-	return command == F_OFD_GETLK && lock.l_type != F_UNLCK;
-}
-
+/* Shared: there may be others in this role. */
 static int
 role_take(struct ipc__shm_map *map, int dir, bool shared)
 {
-	int rc = role_lock(map->bell[1], dir, shared ? F_RDLCK : F_WRLCK,
-	    F_OFD_SETLK);
+	struct flock lock = {
+		.l_type = shared ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET,
+		.l_start = dir == IPC_RECV, .l_len = 1
+	};
 
-	if (rc == -EAGAIN || rc == -EACCES)
+	if (fcntl(map->bell[1], F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
 		return ipc__fail(EBUSY, "another %s has it",
 		    dir == IPC_RECV ? "receiver" : "sender");
-	return rc < 0 ? ipc__fail(-rc, "fcntl(F_OFD_SETLK): %s",
-	    strerror(-rc)) : 0;
+	return ipc__fail_sys("fcntl(F_OFD_SETLK)");
 }
 
 /* A byte in a FIFO is heard by one; that it was written, by all.  It is not
@@ -225,19 +219,77 @@ shm_settle(struct ipc__shm_map *map, const struct ipc__ring *r)
 	return rc;
 }
 
+/* Release, and the fence: between opening our bells and closing them, for who
+ * looks at both.  Pairs with shm_look_gone(). */
 static void
-set_life(struct ipc__ring *r, uint32_t life)
+set_life(struct ipc__ring *r, uint32_t how)
 {
-	/* Relaxed: read only after the kernel said that we are gone. */
-	atomic_store_explicit(&r->own->life, htole32(life),
-	    memory_order_relaxed);
+	uint32_t life = le32toh(atomic_load_explicit(&r->own->life,
+	    memory_order_relaxed));
+
+	life &= ~(uint32_t)LIFE_HOW;
+	if (how == LIFE_HERE)
+		life += LIFE_HOW + 1;
+	atomic_store_explicit(&r->own->life, htole32(life | how),
+	    memory_order_release);
+	atomic_thread_fence(memory_order_seq_cst);
 }
 
 static uint32_t
 other_life(const struct ipc__ring *r)
 {
 	return le32toh(atomic_load_explicit(&r->other->life,
-	    memory_order_relaxed));
+	    memory_order_acquire));
+}
+
+static bool
+bell_hung_up(const struct ipc__shm *s)
+{
+	struct pollfd fd = { .fd = s->map->bell[0], .events = POLLIN };
+
+	return poll(&fd, 1, 0) == 1 && fd.revents & POLLHUP;
+}
+
+/* Nobody was there when the FIFO was found hung up, and nobody had come or gone
+ * just before or after, so what was read is of the last one. */
+static bool
+shm_look_gone(struct ipc__shm *s)
+{
+	uint32_t life;
+	unsigned i;
+
+	for (i = 0; i < LIFE_LOOKS; i++) {
+		life = other_life(&s->ring);
+		if (!bell_hung_up(s))
+			return false;
+		/* Read behind the kernel's word; pairs with set_life(). */
+		atomic_thread_fence(memory_order_seq_cst);
+		if (other_life(&s->ring) != life)
+			continue;
+		s->gone = true;
+		s->ended = life;
+		return true;
+	}
+	return false;
+}
+
+/* What an earlier sender left ends where it stopped.  A FIFO is not hung up for
+ * who opened it after that, until somebody comes and goes: so we do. */
+static int
+shm_look_left(struct ipc__shm *s, const char *base, mode_t mode, uid_t uid,
+    gid_t gid)
+{
+	int fd;
+
+	if (s->endless || s->slots || other_life(&s->ring) == LIFE_NONE ||
+	    !ipc__ring_ready(&s->ring))
+		return 0;
+	fd = bell_open(base, 0, O_RDWR, mode, uid, gid);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	shm_look_gone(s);
+	return 0;
 }
 
 int
@@ -276,10 +328,9 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 		goto fail;
 	s->opened = s->ring.lasting = true;
 	s->endless = !hangs;
-	/* What an earlier sender left ends where it stopped. */
-	s->late = hangs && !s->slots && other_life(&s->ring) != LIFE_NONE &&
-	    ipc__ring_ready(&s->ring) &&
-	    role_lock(map->bell[1], IPC_SEND, F_WRLCK, F_OFD_GETLK) == 0;
+	rc = shm_look_left(s, base, mode, uid, gid);
+	if (rc < 0)
+		goto fail;
 	set_life(&s->ring, LIFE_HERE);
 	return 0;
 fail:
@@ -299,47 +350,23 @@ ipc__shm_farewell(struct ipc__half *h)
  * The end of a sender
  */
 
-static bool
-bell_hung_up(const struct ipc__shm *s)
-{
-	struct pollfd fd = { .fd = s->map->bell[0], .events = POLLIN };
-
-	return poll(&fd, 1, 0) == 1 && fd.revents & POLLHUP;
-}
-
-/* Hung up before and after: nobody has come meanwhile, so what was read between
- * is of the one who is gone.  Else the next one was so quick that the end of
- * the last is none. */
 bool
 ipc__shm_hung_up(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
-	uint32_t life;
 
 	if (!s->opened || s->endless || h->dir != IPC_RECV)
 		return false;
-	if (s->gone || !bell_hung_up(s))
-		return s->gone;
-	life = other_life(&s->ring);
-	s->gone = bell_hung_up(s);
-	s->bye = s->gone && life == LIFE_BYE;
-	return s->gone;
+	return s->gone || shm_look_gone(s);
 }
 
-/* The same, by the lock, which whoever comes has before it says so. */
+/* If somebody has come since, the end is theirs, and is still to be found. */
 bool
 ipc__shm_over(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
-	uint32_t life;
 
-	if (s->late && !s->gone) {
-		life = other_life(&s->ring);
-		s->gone = role_lock(s->map->bell[1], IPC_SEND,
-		    F_WRLCK, F_OFD_GETLK) == 0;
-		s->bye = s->gone && life == LIFE_BYE;
-	}
-	s->late = false;
+	s->gone = other_life(&s->ring) == s->ended;
 	return s->gone;
 }
 
@@ -348,15 +375,17 @@ ipc__shm_ends_with(struct ipc__half *h, const void *tail, size_t size)
 {
 	(void)tail;
 	(void)size;
-	return shm_state(h)->bye;
+	return (shm_state(h)->ended & LIFE_HOW) == LIFE_BYE;
 }
 
-/* Opened anew, the FIFO is not hung up until the next sender has come and
- * gone. */
+/* Opened anew, the FIFO is not hung up until the next sender has come and gone;
+ * or has gone, if it is there already.  One who did both before that has hung
+ * up the old one. */
 int
 ipc__shm_again(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
+	uint32_t told = s->ended;
 	char path[40];
 	int fd;
 
@@ -366,9 +395,11 @@ ipc__shm_again(struct ipc__half *h)
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return ipc__fail_sys("open");
+	s->gone = s->lit = false;
+	if (shm_look_gone(s))
+		s->gone = s->ended != told;
 	close(s->map->bell[0]);
 	s->map->bell[0] = fd;
-	s->gone = s->bye = s->lit = false;
 	ipc__ring_rise(&s->ring);
 	return 1;
 }
