@@ -136,6 +136,9 @@ ipc__leave_recv(struct ipc_channel *ch, ssize_t rc)
 {
 	struct ipc__in *in = &ch->in;
 
+	/* Between the messages of a batch the short way was gone as well.
+	 * Relaxed: as in ipc__enter(). */
+	atomic_store_explicit(&in->plain, false, memory_order_relaxed);
 	if (ipc__unlikely(in->ready.watched))
 		ipc__ready_update(ch, IPC_RECV, ipc__in_ready(ch) ||
 		    ipc__turn_ready(ch) || ipc__side_ready(ch, IPC_RECV));
@@ -149,6 +152,8 @@ ipc__leave_send(struct ipc_channel *ch, ssize_t rc)
 {
 	struct ipc__out *out = &ch->out;
 
+	/* As there. */
+	atomic_store_explicit(&out->plain, false, memory_order_relaxed);
 	if (ipc__unlikely(out->ready.watched))
 		ipc__ready_update(ch, IPC_SEND, out->end != 0 ||
 		    ipc__side_ready(ch, IPC_SEND));

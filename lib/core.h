@@ -340,15 +340,16 @@ int ipc__sources(struct ipc_channel *ch, int dir, struct pollfd *fds);
 /* Waits for one of them, the bell, or the deadline.  0: look again;
  * -ETIMEDOUT. */
 int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
-/* Spinning before sleeping, where looking is cheap and it has paid off:
- * while (ipc__spin_more(&s)) look. */
+/* Spinning before sleeping, where looking is cheap and it has paid off, and no
+ * longer than to the deadline: while (ipc__spin_more(&s)) look. */
 struct ipc__spin {
 	int64_t		until, yields;
 	unsigned	count;
 	bool		calls;		/* a look is a system call */
 	struct ipc__ready *ready;
 };
-void ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s);
+void ipc__spin_begin(struct ipc_channel *ch, int dir, int64_t deadline,
+    struct ipc__spin *s);
 bool ipc__spin_more(struct ipc__spin *s);
 /* Lets a few microseconds pass. */
 void ipc__spin_until(int64_t until);

@@ -196,7 +196,7 @@ ipc__pool_pump(struct ipc_pool *p, bool all)
 
 /* Answers that come in no time need no system call. */
 static bool
-spin(struct ipc_pool *p)
+spin(struct ipc_pool *p, int64_t until)
 {
 	struct ipc__worker *w = p->workers;
 	struct ipc__spin s;
@@ -206,7 +206,7 @@ spin(struct ipc_pool *p)
 		w++;
 	if (!p->looks || w == p->workers + p->config.workers)
 		return false;
-	ipc__spin_begin(w->ch, IPC_RECV, &s);
+	ipc__spin_begin(w->ch, IPC_RECV, until, &s);
 	while (ipc__spin_more(&s))
 		if (look(p))
 			return true;
@@ -233,7 +233,7 @@ ipc__pool_wait(struct ipc_pool *p, int64_t deadline)
 		return rc;
 	if (p->next >= 0 && (until < 0 || p->next < until))
 		until = p->next;
-	if (!spin(p))
+	if (!spin(p, until))
 		rc = sleep_until(p, until);
 	ipc__pool_times(p);
 	ipc__pool_give(p);

@@ -180,7 +180,7 @@ await(struct ipc_channel *ch, int timeout)
 
 	for (;;) {
 		ipc__settle_turn(ch);
-		ipc__spin_begin(ch, IPC_RECV, &spin);
+		ipc__spin_begin(ch, IPC_RECV, deadline, &spin);
 		while (ipc__spin_more(&spin))
 			if ((rc = ipc__fetch(ch)) != -EAGAIN)
 				return rc;

@@ -70,7 +70,7 @@ ipc__ring_next(struct ipc__ring *r)
 static void
 ring_touch(struct ipc__ring *r, size_t at, size_t size)
 {
-	size_t end = (size_t)r->plines * IPC__RING_LINE, used;
+	size_t all = (size_t)r->plines * IPC__RING_LINE, end = all, used;
 
 	/* Relaxed: a hint. */
 	used = (size_t)le32toh(atomic_load_explicit(&r->head->payload_used,
@@ -81,7 +81,9 @@ ring_touch(struct ipc__ring *r, size_t at, size_t size)
 		size = TOUCH;
 	if (at < end && size > end - at)
 		size = end - at;
-	r->touched = at + size;
+	/* Never behind the payload, whatever the sender says: the short way
+	 * goes by this alone. */
+	r->touched = size < all - at ? at + size : all;
 	if (at < end)
 		r->ops->touch(r->owner, (size_t)(r->payload -
 		    (unsigned char *)r->head) + at, size);

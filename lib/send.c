@@ -183,7 +183,7 @@ await(struct ipc_channel *ch, const struct iovec *from, int count,
 	int rc;
 
 	for (;;) {
-		ipc__spin_begin(ch, IPC_SEND, &spin);
+		ipc__spin_begin(ch, IPC_SEND, deadline, &spin);
 		while (ipc__spin_more(&spin))
 			if ((rc = push(ch, from, count, msg)) != -EAGAIN)
 				return rc;

@@ -172,20 +172,13 @@ spin_copies(struct ipc_channel *ch, struct ipc__ready *r)
 	    SPIN_BYTES;
 }
 
-void
-ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
+static void
+begin_looks(struct ipc_channel *ch, int dir, struct ipc__half *h,
+    struct ipc__spin *s)
 {
-	struct ipc__half *h = dir == IPC_RECV ? ch->in.half : ch->out.half;
 	int64_t now, longer;
 	bool alone;
 
-	s->until = 0;
-	s->ready = dir == IPC_RECV ? &ch->in.ready : &ch->out.ready;
-	s->calls = !(h->be->traits & IPC__SPINS);
-	if (s->calls)
-		begin_calls(ch, dir, h, s);
-	if (s->calls || !ipc__spins(ch, h))
-		return;
 	now = ipc__now();
 	s->count = 0;
 	alone = elsewhere(h);
@@ -212,6 +205,30 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, struct ipc__spin *s)
 	}
 }
 
+void
+ipc__spin_begin(struct ipc_channel *ch, int dir, int64_t deadline,
+    struct ipc__spin *s)
+{
+	struct ipc__half *h = dir == IPC_RECV ? ch->in.half : ch->out.half;
+
+	s->until = 0;
+	s->ready = dir == IPC_RECV ? &ch->in.ready : &ch->out.ready;
+	s->calls = !(h->be->traits & IPC__SPINS);
+	if (s->calls)
+		begin_calls(ch, dir, h, s);
+	else if (ipc__spins(ch, h))
+		begin_looks(ch, dir, h, s);
+	if (deadline >= 0 && s->until > deadline)
+		s->until = deadline;
+}
+
+/* ipc_wake ends it as well: the wait that follows tells. */
+static bool
+spin_cancelled(const struct ipc__spin *s)
+{
+	return atomic_load_explicit(&s->ready->cancel, memory_order_relaxed);
+}
+
 bool
 ipc__spin_more(struct ipc__spin *s)
 {
@@ -220,12 +237,12 @@ ipc__spin_more(struct ipc__spin *s)
 	if (s->until == 0)
 		return false;
 	if (s->calls)
-		return one_more_call(s);
+		return !spin_cancelled(s) && one_more_call(s);
 	if (++s->count % 16 != 0) {
 		ipc__relax();
 		return true;
 	}
-	if ((now = ipc__now()) > s->until)
+	if ((now = ipc__now()) > s->until || spin_cancelled(s))
 		return false;
 	return now <= s->yields || yield(s, now);
 }

@@ -2,6 +2,8 @@
 /*
  * Batches: several messages in one call.
  */
+#include <unistd.h>
+
 #include "support.h"
 
 #define BATCH	50
@@ -143,6 +145,30 @@ START_TEST(a_message_too_large_for_its_room_is_kept)
 }
 END_TEST
 
+/* The batch ended at one that was kept: the short way is not for the next. */
+START_TEST(a_message_kept_by_a_batch_comes_once)
+{
+	struct ipc_channel *ch[2];
+
+	ends_of(_i, ch, "", 0);
+	prepare();
+	expect(4, ipc_sendmany(ch[0], msgs + 20, 4, SOON));
+	room[0].iov_len = size_of(20) - 1;
+	expect(-EMSGSIZE, ipc_recvmany(ch[1], room, 2, SOON));
+	room[0].iov_len = sizeof in[0];
+	room[1].iov_len = size_of(21) - 1;
+	expect(1, ipc_recvmany(ch[1], room, 2, SOON));
+	is_message(&room[0], 20);
+	for (int i = 1; i < 4; i++) {
+		room[i].iov_len = (size_t)ipc_recv(ch[1], in[i],
+		    sizeof in[i], SOON);
+		is_message(&room[i], 20 + i);
+	}
+	expect(-EAGAIN, ipc_recv(ch[1], in[0], sizeof in[0], 0));
+	close_ends(ch);
+}
+END_TEST
+
 START_TEST(a_full_channel_takes_a_part_of_the_batch)
 {
 	struct ipc_channel *ch[2];
@@ -208,6 +234,38 @@ START_TEST(the_end_after_the_batch)
 }
 END_TEST
 
+static void
+silent_peer(struct ipc_channel *ch, void *unused)
+{
+	(void)unused;
+	expect(0, ipc_send(ch, "here", 4, SOON));
+	for (;;)
+		pause();
+}
+
+/* A batch that met the end after some were taken does not say so; what comes
+ * next does, however it is sent. */
+START_TEST(the_end_in_a_batch_is_told_by_the_next_send)
+{
+	static struct iovec tiny[2000];
+	struct ipc_channel *ch;
+	pid_t pid;
+	int rc;
+
+	ch = with_peer(_i, "", 0, silent_peer, NULL, &pid);
+	expect(4, ipc_recv(ch, in[0], sizeof in[0], SOON));
+	for (int i = 0; i < 2000; i++)
+		tiny[i] = (struct iovec){ out[0], 1 };
+	peer_kill(pid);
+	while ((rc = ipc_sendmany(ch, tiny, 2000, 0)) == 2000)
+		;
+	expect_true(rc > 0 ? rc < 2000 : rc == -ECONNRESET);
+	expect(-ECONNRESET, ipc_send(ch, out[0], 1, SOON));
+	expect(-ECONNRESET, ipc_sendmany(ch, tiny, 2000, SOON));
+	expect(0, ipc_close(ch));
+}
+END_TEST
+
 START_TEST(counts_that_make_no_sense_are_refused)
 {
 	struct ipc_channel *ch[2];
@@ -238,11 +296,14 @@ main(void)
 	    TALKS, sure);
 	for_each_case(tc, a_message_too_large_for_its_room_is_kept, TALKS,
 	    sure);
+	for_each_case(tc, a_message_kept_by_a_batch_comes_once, TALKS, sure);
 	for_each_case(tc, a_full_channel_takes_a_part_of_the_batch, TALKS,
 	    sure);
 	for_each_case(tc, it_waits_until_all_are_taken, TALKS, sure);
 	for_each_case(tc, the_end_after_the_batch, TALKS,
 	    sure | IPC_CAP_END);
+	for_each_case(tc, the_end_in_a_batch_is_told_by_the_next_send, TALKS,
+	    sure | IPC_CAP_END | FORKS);
 	for_each_case(tc, counts_that_make_no_sense_are_refused, TALKS, sure);
 	return suite_close();
 }

@@ -16,7 +16,7 @@
 
 #include <ipc/error.h>
 
-#include "ring.h"
+#include "ringquick.h"
 
 #define GUARD	4096u
 
@@ -717,6 +717,7 @@ scribble(struct bench *b)
 START_TEST(scribbling_breaks_only_the_ring)
 {
 	struct bench b;
+	static unsigned char from[20000], to[20000];
 	const unsigned char *p;
 	const void *data;
 	unsigned turns, flags;
@@ -736,6 +737,10 @@ START_TEST(scribbling_breaks_only_the_ring)
 			ipc__ring_commit(&b.send, b.send.room, 0);
 		}
 		ck_assert(rc == 0 || rc == -EAGAIN || rc == -EBADMSG);
+		if (dice(2))
+			ring_put(&b.send, from, dice(sizeof from));
+		if (dice(2))
+			ring_get(&b.recv, to, dice(sizeof to));
 		rc = ipc__ring_peek(&b.recv, &data, &flags);
 		ck_assert(rc >= 0 || rc == -EAGAIN || rc == -EBADMSG);
 		for (p = data; rc > 0; rc--)
@@ -752,6 +757,40 @@ START_TEST(scribbling_breaks_only_the_ring)
 			}
 		}
 	}
+	bench_close(&b);
+}
+END_TEST
+
+/* One that says how long a record is and where it lies. */
+static uint64_t
+cell_of(uint64_t place, uint64_t size)
+{
+	return htole64(place << 32 | size);
+}
+
+/* Behind the payload there is nothing before it is mapped twice, whatever the
+ * sender says of how much it uses. */
+START_TEST(the_short_way_does_not_read_behind_the_payload)
+{
+	struct bench b;
+	struct ipc__ring_line *line;
+	static unsigned char to[RING_QUICK];
+	size_t at;
+	uint64_t last, word;
+
+	bench_open(&b, IPC__RING_CAPACITY_MIN * 64);
+	b.mirrors = false;
+	at = (size_t)(b.recv.payload - b.base) + b.payload;
+	ck_assert_uint_eq(at, b.bytes);
+	last = b.payload / IPC__RING_LINE - 1;
+	line = b.recv.line;
+	line->u.cell[0] = cell_of(last, IPC__RING_LINE);
+	line->u.cell[1] = cell_of(last, RING_QUICK);
+	word = 1 | (uint64_t)IPC__RING_FAR << 8 | (uint64_t)IPC__RING_FAR << 16;
+	line->word = htole64(word);
+	ck_assert_int_eq(ring_get(&b.recv, to, sizeof to), IPC__RING_LINE);
+	ck_assert_int_eq(ring_get(&b.recv, to, sizeof to), -2);
+	ck_assert_uint_ne(to[RING_QUICK - 1], 0xa5);
 	bench_close(&b);
 }
 END_TEST
@@ -779,6 +818,7 @@ main(void)
 	tcase_add_test(tc, who_leaves_is_no_sleeper);
 	tcase_add_loop_test(tc, a_full_ring_is_due_when_there_is_room, 0, 10);
 	tcase_add_test(tc, a_header_is_checked);
+	tcase_add_test(tc, the_short_way_does_not_read_behind_the_payload);
 	tcase_add_loop_test(tc, scribbling_breaks_only_the_ring, 0, 20);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -38,6 +38,7 @@ static int64_t now, yield_ns = YIELD_NS;
 static int64_t answer_at;	/* then the other side sends; 0: never */
 static int64_t again;		/* and then so often (ns); 0: once */
 static long cpus = 2;
+static int64_t cancel_at;	/* then ipc_wake is called; 0: never */
 static unsigned looks, yields, sleeps;
 
 int
@@ -56,6 +57,10 @@ __wrap_sched_yield(void)
 {
 	yields++;
 	now += yield_ns;
+	if (cancel_at != 0 && now >= cancel_at) {
+		cancel_at = 0;
+		ipc_wake(ch[1]);
+	}
 	return 0;
 }
 
@@ -336,6 +341,53 @@ START_TEST(who_is_to_block_does_not_look)
 }
 END_TEST
 
+/* However long it would look: from a ring, and where each look is a call. */
+static const char *const spinning[] = {
+	"memfd:?wait=spin", "unix:?wait=spin"
+};
+
+START_TEST(who_is_to_spin_keeps_its_deadline)
+{
+	int64_t began;
+	char c;
+
+	make(spinning[_i]);
+	began = now;
+	expect(-ETIMEDOUT, ipc_recv(ch[1], &c, 1, 1));
+	expect_true(now - began >= 1 * MS);
+	expect_true(now - began < 1 * MS + 5 * WAKE_NS);
+}
+END_TEST
+
+START_TEST(who_is_to_spin_keeps_its_deadline_when_full)
+{
+	static char data[4096];
+	int64_t began;
+
+	make(spinning[_i]);
+	while (ipc_send(ch[0], data, sizeof data, 0) == 0)
+		;
+	began = now;
+	expect(-ETIMEDOUT, ipc_send(ch[0], data, sizeof data, 1));
+	expect_true(now - began >= 1 * MS);
+	expect_true(now - began < 1 * MS + 5 * WAKE_NS);
+}
+END_TEST
+
+START_TEST(who_is_to_spin_is_woken_at_once)
+{
+	int64_t began;
+	char c;
+
+	make(spinning[_i]);
+	began = now;
+	cancel_at = now + MS;
+	expect(-ECANCELED, ipc_recv(ch[1], &c, 1, 1000));
+	expect_true(now - began >= 1 * MS);
+	expect_true(now - began < 1 * MS + 5 * WAKE_NS);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -351,6 +403,12 @@ main(void)
 	tcase_add_test(tc, one_long_pause_is_no_reason_to_sleep);
 	tcase_add_test(tc, on_one_cpu_it_yields_first);
 	tcase_add_test(tc, it_does_not_yield_to_those_who_keep_the_cpu);
+	tc = tcase_open("deadlines", 20);
+	tcase_add_checked_fixture(tc, NULL, teardown);
+	tcase_add_loop_test(tc, who_is_to_spin_keeps_its_deadline, 0, 2);
+	tcase_add_loop_test(tc, who_is_to_spin_keeps_its_deadline_when_full, 0,
+	    2);
+	tcase_add_loop_test(tc, who_is_to_spin_is_woken_at_once, 0, 2);
 	tc = tcase_open("streams", 20);
 	tcase_add_checked_fixture(tc, setup_pipe, teardown);
 	tcase_add_test(tc, a_dense_stream_is_read_some_at_a_time);
