@@ -355,6 +355,7 @@ START_TEST(a_limit_of_files_is_an_error_and_no_signal)
 	ck_assert_int_eq(limited, 0);
 	ck_assert(!left);
 	ck_assert_int_eq(count_entries(top, "region"), 1);
+	ck_assert_int_eq(count_entries(top, "."), 0);
 }
 END_TEST
 
