@@ -319,7 +319,7 @@ ipc__shm_get(struct ipc__half *h, void *buffer, size_t room)
 	ssize_t n;
 
 	if (s->slots)
-		return -1;
+		return -2;
 	n = ring_get(&s->ring, buffer, room);
 	if (n >= 0)
 		shm_wake_sender(s);
