@@ -11,7 +11,6 @@
  * 1990, on spinning for as long as blocking takes).
  */
 #include <sched.h>
-#include <unistd.h>
 
 #include "core.h"
 
@@ -63,19 +62,22 @@ spin_longer(struct ipc__ready *r)
 	return 2 * slept;
 }
 
-/* May another processor bring what we wait for while we have this one?  Those
- * that we may use do not tell: the other side may have to use another one. */
+/* May another processor bring what we wait for while we have this one?  Where
+ * the other side is not known and we may use no other than ours, it may as well
+ * be here: then a yield at each look costs less than it can save. */
 static bool
 elsewhere(struct ipc__half *h)
 {
-	static _Atomic long cpus;
-	long n = atomic_load_explicit(&cpus, memory_order_relaxed);
+	static _Atomic int cpus;
+	int n = atomic_load_explicit(&cpus, memory_order_relaxed);
 	int beside = ipc__be_beside(h);
+	cpu_set_t set;
 
 	if (beside != -1)
 		return !beside;
 	if (n == 0) {
-		n = sysconf(_SC_NPROCESSORS_ONLN);
+		n = sched_getaffinity(0, sizeof set, &set) == 0 ?
+		    CPU_COUNT(&set) : 1;
 		atomic_store_explicit(&cpus, n, memory_order_relaxed);
 	}
 	return n > 1;

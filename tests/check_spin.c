@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* WRAP: clock_gettime sched_yield sysconf ppoll recvmsg read */
+/* WRAP: clock_gettime sched_yield sched_getaffinity ppoll recvmsg read */
 /*
  * How long a receiver looks before it sleeps, where a look is a system call:
  * only as long as that finds something.  The clock is the test's own, and so is
@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "support.h"
 
@@ -21,8 +20,8 @@
 int __real_clock_gettime(clockid_t, struct timespec *);
 int __wrap_clock_gettime(clockid_t, struct timespec *);
 int __wrap_sched_yield(void);
-long __real_sysconf(int);
-long __wrap_sysconf(int);
+int __real_sched_getaffinity(pid_t, size_t, cpu_set_t *);
+int __wrap_sched_getaffinity(pid_t, size_t, cpu_set_t *);
 int __real_ppoll(struct pollfd *, nfds_t, const struct timespec *,
     const sigset_t *);
 int __wrap_ppoll(struct pollfd *, nfds_t, const struct timespec *,
@@ -37,7 +36,7 @@ static bool ours;		/* the clock is this test's */
 static int64_t now, yield_ns = YIELD_NS;
 static int64_t answer_at;	/* then the other side sends; 0: never */
 static int64_t again;		/* and then so often (ns); 0: once */
-static long cpus = 2;
+static int cpus = 2;
 static int64_t cancel_at;	/* then ipc_wake is called; 0: never */
 static unsigned looks, yields, sleeps;
 
@@ -64,10 +63,14 @@ __wrap_sched_yield(void)
 	return 0;
 }
 
-long
-__wrap_sysconf(int name)
+int
+__wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
 {
-	return name == _SC_NPROCESSORS_ONLN ? cpus : __real_sysconf(name);
+	(void)pid;
+	CPU_ZERO_S(size, set);
+	for (int i = 0; i < cpus; i++)
+		CPU_SET_S((size_t)i, size, set);
+	return 0;
 }
 
 static void
