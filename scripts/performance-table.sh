@@ -71,6 +71,12 @@ function heading(text,	i, a, n) {
 		printf " %6s", a[i]
 	printf "\n"
 }
+# What memory is touched says nothing about a distance.
+function of_a_column(metric, size) {
+	return (size == 64 && (metric == "batch" || metric == "wake-up" ||
+	    metric == "set-up")) || ((size == 64 || size == 65536) &&
+	    (metric == "round-trip" || metric == "rate"))
+}
 function rows(distance, class,	i, s) {
 	for (i = 1; i <= subjects; i++) {
 		s = subject[i]
@@ -149,7 +155,8 @@ function block(distance, what) {
 	first = 0
 	if (metric != "idle") {
 		value[distance, name, metric, size] = field($0, "median") + 0
-		seen[distance, name] = 1
+		if (of_a_column(metric, size))
+			seen[distance, name] = 1
 	}
 	m = field($0, "median") + 0
 	if (m > 0)
