@@ -18,6 +18,7 @@ got_piece(struct ipc_channel *ch, size_t n, bool more)
 
 	if (n > in->limit - in->len)
 		return ipc__broken(ch, "a message longer than max-message");
+	in->large = more || in->len > 0;
 	in->len += n;
 	in->whole = !more || ch->boundary == IPC_STREAM;
 	return in->whole ? 0 : -EAGAIN;

@@ -126,6 +126,10 @@ begin_calls(struct ipc_channel *ch, int dir, struct ipc__half *h,
 	if (ch->address.opt.wait == IPC__WAIT_BLOCK || (!always &&
 	    (dir == IPC_SEND || !calls_pay(s->ready, alone))))
 		return;
+	/* Who has yielded is behind in the scheduler's books for some
+	 * milliseconds, and gives way at each piece of a large message. */
+	if (!always && !alone && ch->in.large)
+		return;
 	now = ipc__now();
 	s->until = now + (always ? 1000 * YIELD_TIME : CALL_TIME);
 	s->yields = alone ? now + CALL_ALONE : now;
