@@ -193,6 +193,23 @@ ipc__be_commit(struct ipc__half *h, size_t size, unsigned flags)
 	return h->be->commit(h, size, flags);
 }
 
+int
+ipc__be_put_many(struct ipc__half *h, const struct iovec *messages, int count,
+    size_t most)
+{
+	return h->be->put_many != NULL ?
+	    h->be->put_many(h, messages, count, most) : 0;
+}
+
+/* -1: only one at a time. */
+int
+ipc__be_get_many(struct ipc__half *h, struct iovec *messages, int count,
+    size_t most)
+{
+	return h->be->get_many != NULL ?
+	    h->be->get_many(h, messages, count, most) : -1;
+}
+
 ssize_t
 ipc__be_peek(struct ipc__half *h, const void **data, unsigned *flags)
 {

@@ -248,6 +248,10 @@ ssize_t ipc__be_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside);
 ssize_t ipc__be_recv(struct ipc__half *h, const struct iovec *iov, int count,
     struct ipc__aside *aside);
+int ipc__be_put_many(struct ipc__half *h, const struct iovec *messages,
+    int count, size_t most);
+int ipc__be_get_many(struct ipc__half *h, struct iovec *messages, int count,
+    size_t most);
 int ipc__be_reserve(struct ipc__half *h, void **data, size_t size);
 int ipc__be_commit(struct ipc__half *h, size_t size, unsigned flags);
 ssize_t ipc__be_peek(struct ipc__half *h, const void **data, unsigned *flags);

@@ -160,14 +160,13 @@ ipc__quick_send_many(struct ipc_channel *ch, const struct iovec *messages,
 	uint64_t bytes = 0;
 	int i, n;
 
-	if (out->half == NULL || out->half->be->put_many == NULL ||
-	    !ipc__at_rest(ch, &out->ready) ||
+	if (out->half == NULL || !ipc__at_rest(ch, &out->ready) ||
 	    atomic_load_explicit(&ch->gone, memory_order_relaxed) ||
 	    !ipc__quick_plain_out(ch))
 		return 0;
 	if ((unsigned)count > out->look_in)
 		count = (int)out->look_in;
-	n = out->half->be->put_many(out->half, messages, count, out->quick);
+	n = ipc__be_put_many(out->half, messages, count, out->quick);
 	for (i = 0; i < n; i++)
 		bytes += messages[i].iov_len;
 	out->look_in -= (unsigned)n;
@@ -201,13 +200,11 @@ ipc__quick_recv_many(struct ipc_channel *ch, struct iovec *messages, int count)
 
 	if (in->half == NULL || in->framed)
 		return 0;
-	if (in->half->be->get_many == NULL)
-		return recv_each(ch, messages, count);
 	if (!ipc__at_rest(ch, &in->ready) || !ipc__quick_plain_in(ch))
 		return 0;
-	n = in->half->be->get_many(in->half, messages, count, in->limit);
-	if (n == 0)
-		return 0;
+	n = ipc__be_get_many(in->half, messages, count, in->limit);
+	if (n <= 0)
+		return n < 0 ? recv_each(ch, messages, count) : 0;
 	for (i = 0; i < n; i++)
 		bytes += messages[i].iov_len;
 	in->vain = 0;
