@@ -220,16 +220,12 @@ ipc__beside_sweep(const struct ipc__place *notes, unsigned most,
 	struct ipc__error before;
 	struct dirent *e;
 	bool whole = most == UINT_MAX;
-	int fd, swept = 0;
+	int swept = 0;
 	DIR *d;
 
-	fd = openat(notes->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d = fd == -1 ? NULL : fdopendir(fd);
-	if (d == NULL) {
-		if (fd != -1)
-			close(fd);
+	d = ipc__dir_open(notes->dir);
+	if (d == NULL)
 		return 0;
-	}
 	ipc__error_keep(&before);
 	for (; most > 0 && (e = readdir(d)) != NULL; most--)
 		if (e->d_type != DT_REG &&

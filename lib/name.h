@@ -6,6 +6,7 @@
 #ifndef IPC_LIB_NAME_H
 #define IPC_LIB_NAME_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -98,6 +99,9 @@ bool ipc__temp_parse(const char *name, pid_t *pid, uint64_t *start_time);
 /* Gives the file temp its final name, atomically; -EEXIST if that is taken, and
  * temp is still there. */
 int ipc__temp_publish(int dir, const char *temp, const char *name);
+
+/* A stream of its own over an open directory; NULL, with errno. */
+DIR	*ipc__dir_open(int dir);
 
 /* Removes what dead processes of our user left in this directory under such
  * names; looks at the first `most' entries only.  Returns how many. */

@@ -388,16 +388,12 @@ ipc__syncfile_sweep(int dir, ipc__told *told, void *user)
 {
 	char file[IPC__NAME_MAX + 1];
 	struct dirent *e;
-	int fd, swept = 0;
+	int swept = 0;
 	DIR *d;
 
-	fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d = fd == -1 ? NULL : fdopendir(fd);
-	if (d == NULL) {
-		if (fd != -1)
-			close(fd);
+	d = ipc__dir_open(dir);
+	if (d == NULL)
 		return 0;
-	}
 	while ((e = readdir(d)) != NULL)
 		if (is_bell(dir, e->d_name, file, sizeof file))
 			swept += sweep_bell(dir, e->d_name, file, told, user);

@@ -423,17 +423,12 @@ ipc__sysnote_each(int dir, ipc__sysnote_visit *visit, void *user)
 {
 	struct dirent *e;
 	struct ipc__sysnote_file entry;
-	int fd, sum = 0;
+	int sum = 0;
 	DIR *d;
 
-	fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d = fd == -1 ? NULL : fdopendir(fd);
-	if (d == NULL) {
-		sum = ipc__fail_sys("reading the directory of notes");
-		if (fd != -1)
-			close(fd);
-		return sum;
-	}
+	d = ipc__dir_open(dir);
+	if (d == NULL)
+		return ipc__fail_sys("reading the directory of notes");
 	while ((e = readdir(d)) != NULL)
 		if (parse_file(e->d_name, &entry))
 			sum += visit(dir, e->d_name, &entry, user);

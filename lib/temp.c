@@ -85,22 +85,31 @@ is_leftover(const struct ipc__place *place, const char *name)
 	    ipc__unix_probe(place, name) == IPC__SOCKET_STALE;
 }
 
+DIR *
+ipc__dir_open(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd == -1 ? NULL : fdopendir(fd);
+	int error = errno;
+
+	if (d == NULL && fd != -1)
+		close(fd);
+	errno = error;
+	return d;
+}
+
 int
 ipc__temp_sweep(const struct ipc__place *place, unsigned most,
     ipc__told *told, void *user)
 {
 	struct ipc__error before;
 	struct dirent *e;
-	int fd, swept = 0;
+	int swept = 0;
 	DIR *d;
 
-	fd = openat(place->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d = fd == -1 ? NULL : fdopendir(fd);
-	if (d == NULL) {
-		if (fd != -1)
-			close(fd);
+	d = ipc__dir_open(place->dir);
+	if (d == NULL)
 		return 0;
-	}
 	ipc__error_keep(&before);
 	for (; most > 0 && (e = readdir(d)) != NULL; most--) {
 		if (is_leftover(place, e->d_name) &&
