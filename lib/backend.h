@@ -81,6 +81,7 @@ struct ipc__aside {
  * 64 bytes that say the rest.  take() consumes in the order of give(). */
 #define IPC__TICKET_FDS		8
 #define IPC__TICKET_BYTES	64
+struct ipc__half;
 struct ipc__ticket {
 	int		fds[IPC__TICKET_FDS];
 	unsigned	fd_count;
@@ -88,6 +89,9 @@ struct ipc__ticket {
 	unsigned char	bytes[IPC__TICKET_BYTES];
 	size_t		size;
 	size_t		next;		/* take(): the first not consumed */
+	/* take(): the half that the other ticket of this link has become; NULL:
+	 * there is none yet. */
+	const struct ipc__half *beside;
 };
 
 struct ipc_backend;
@@ -149,6 +153,10 @@ struct ipc_backend {
 	 * IPC_SEND, or both ways each).  The address may have no name. */
 	int (*pair)(struct ipc__half *a, struct ipc__half *b,
 	    const struct ipc__address *);
+	/* Two links at once, where that costs less: h[0] receives what h[1]
+	 * sends, and h[2] what h[3] sends.  -EFBIG: they are too large together
+	 * and may not be so one by one.  NULL: they are made one by one. */
+	int (*pair_both)(struct ipc__half *h[4], const struct ipc__address *);
 
 	/* The named object itself, in direction h->dir.  NULL: no such way. */
 	int (*open)(struct ipc__half *h, const struct ipc__address *,

@@ -240,6 +240,8 @@ int ipc__be_connect(struct ipc__half *h, const struct ipc__address *a,
 int ipc__be_connected(struct ipc__half *h);
 int ipc__be_where(const struct ipc__half *h, char *buffer, size_t size);
 int ipc__be_adopt(struct ipc__half *h, int fd, bool listening);
+int ipc__be_pair_both(const struct ipc_backend *be, struct ipc__half *h[4],
+    const struct ipc__address *address);
 int ipc__be_give(struct ipc__half *h, struct ipc__ticket *t);
 int ipc__be_take(struct ipc__half *h, struct ipc__ticket *t);
 void ipc__be_passed(struct ipc__half *h, pid_t pid);

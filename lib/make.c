@@ -82,11 +82,41 @@ one_link(const struct ipc__address *a, int dir_a, int dir_b,
 	return rc;
 }
 
+/* Both at once: -EFBIG where they do not go together. */
+static int
+both_links(struct ipc__link *l, const struct ipc__address *a)
+{
+	struct ipc__half *h[4];
+	int i, rc = 0;
+
+	for (i = 0; i < 4; i++) {
+		h[i] = ipc__half_new(a->be, i % 2 ? IPC_SEND : IPC_RECV);
+		if (h[i] == NULL)
+			rc = -ENOMEM;
+	}
+	if (rc == 0)
+		rc = ipc__be_pair_both(a->be, h, a);
+	if (rc < 0) {
+		for (i = 0; i < 4; i++)
+			free(h[i]);
+		return rc;
+	}
+	l->rx[0] = h[0];
+	l->tx[1] = h[1];
+	l->rx[1] = h[2];
+	l->tx[0] = h[3];
+	return 0;
+}
+
 static int
 half_links(struct ipc__link *l, const struct ipc__address *a, int dir)
 {
 	int rc = 0;
 
+	if (dir == IPC_DUPLEX && a->be->pair_both != NULL &&
+	    (rc = both_links(l, a)) != -EFBIG)
+		return rc;
+	rc = 0;
 	if (dir & IPC_RECV)
 		rc = one_link(a, IPC_RECV, IPC_SEND, &l->rx[0], &l->tx[1]);
 	if (rc == 0 && dir & IPC_SEND)
