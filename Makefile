@@ -427,8 +427,8 @@ check-model: ## spin finds no fault in the ring's sleeping and shrinking
 # The tests that repeat themselves, as often as their heads say: hours.  How
 # long a hostile side is at it is 18 ms for each percent: three minutes.
 LONG := death fork futexlock gc idle journal journalkill lock names8 namerace \
-	order queueleft reopen restart ring rpchostile rpcmany scribble shm \
-	shmopen synckill syncnames8 sysname threads unixname wake
+	order queueleft reopen restart ring rpchostile rpcmany scribble shmflow \
+	shmhostile shmopen synckill syncnames8 sysname threads unixname wake
 ROUNDS ?= 10000
 check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
 	@IPC_TEST_ROUNDS=$(ROUNDS) IPC_CHECK_HOSTILE=$$(($(ROUNDS) * 18)) \

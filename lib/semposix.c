@@ -54,8 +54,9 @@ posix_make(const struct ipc__address *a, const char *name)
 	return ipc__whole_file(a, path, posix_fill);
 }
 
-/* The C library maps it without a look at its size, which tells one of a program
- * of another word size, where the value lies elsewhere. */
+/* The C library maps it without a look at its size, which is another one where
+ * it was made by a program of another word size: there the value lies elsewhere
+ * in it. */
 static int
 posix_check(const char *name)
 {

@@ -6,8 +6,8 @@
  * calls of the system that the receiver makes.  Whatever it meets, the receiver
  * is told of the end of the second after all that the second sent, and as it
  * was, and of the first's only before that.  And one that would have come, and
- * is killed at any of its own calls, has no end as long as it was no sender, nor
- * has the first another one by that.
+ * is killed at any of its own calls, has no end as long as it was no sender,
+ * nor has the first another one by that.
  */
 #include "killed.h"
 #include "rings.h"
