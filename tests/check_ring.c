@@ -319,5 +319,5 @@ main(void)
 	tcase_add_loop_test(tc, a_goodbye_fits_into_a_full_ring, 0, 5);
 	tcase_add_test(tc, held_records_are_shown_together);
 	suite_add_tcase(s, tc);
-	return run_suite(s);
+	return suite_run(s);
 }

@@ -223,5 +223,5 @@ main(void)
 	tcase_add_test(tc, the_short_way_does_not_read_behind_the_payload);
 	tcase_add_loop_test(tc, scribbling_breaks_only_the_ring, 0, 20);
 	suite_add_tcase(s, tc);
-	return run_suite(s);
+	return suite_run(s);
 }

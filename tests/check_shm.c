@@ -426,5 +426,5 @@ main(void)
 	tcase_add_test(tc, full_memory_is_an_error);
 	tcase_add_loop_test(tc, a_limit_of_file_sizes_is_an_error, 0, BACKENDS);
 	suite_add_tcase(s, tc);
-	return run_suite(s);
+	return suite_run(s);
 }

@@ -268,5 +268,5 @@ main(void)
 	tcase_add_loop_test(tc, only_the_newest_is_there, 0, BACKENDS);
 	tcase_add_loop_test(tc, no_slot_is_ever_torn, 0, BACKENDS);
 	suite_add_tcase(s, tc);
-	return run_suite(s);
+	return suite_run(s);
 }

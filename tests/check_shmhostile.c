@@ -122,5 +122,5 @@ main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, a_hostile_side_breaks_only_its_ring, 0, 4);
 	suite_add_tcase(s, tc);
-	return run_suite(s);
+	return suite_run(s);
 }

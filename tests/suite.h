@@ -4,10 +4,9 @@
 
 #include <check.h>
 
-/* Runs a suite that has no harness of its own, and frees it; what main()
- * returns. */
+/* Runs a suite and frees it; what main() returns: 1 where a check failed. */
 static inline int
-run_suite(Suite *s)
+suite_run(Suite *s)
 {
 	SRunner *sr = srunner_create(s);
 	int failed;
