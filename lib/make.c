@@ -101,10 +101,11 @@ both_links(struct ipc__link *l, const struct ipc__address *a)
 			free(h[i]);
 		return rc;
 	}
-	l->rx[0] = h[0];
-	l->tx[1] = h[1];
-	l->rx[1] = h[2];
-	l->tx[0] = h[3];
+	/* Of what is handed over, the receiving half goes first. */
+	l->rx[1] = h[0];
+	l->tx[0] = h[1];
+	l->rx[0] = h[2];
+	l->tx[1] = h[3];
 	return 0;
 }
 
