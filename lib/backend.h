@@ -283,8 +283,11 @@ struct ipc_backend {
 	 */
 
 	/* An opened half met the end of all its senders: get ready for the
-	 * next one, return 1 if h->fd is another object now.  NULL: 0. */
+	 * next one, return 1 if h->fd is another object now; or IPC__TOLD.
+	 * NULL: 0. */
 	int (*again)(struct ipc__half *h);
+#define IPC__TOLD	2	/* that end was told before: only somebody who
+				   had not become a sender yet has gone */
 	/* One direction of a two-way half.  NULL: closing the half does it. */
 	int (*shutdown)(struct ipc__half *h, int dir);
 	/* Makes room for what this process still wants to say before it closes

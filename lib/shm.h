@@ -62,7 +62,8 @@ struct ipc__shm {
 	bool		 opened;
 	bool		 endless;	/* it does not matter who sends */
 	bool		 gone;		/* its sender is gone, */
-	uint32_t	 ended;		/* of which this was left */
+	uint32_t	 ended;		/* of which this was left; */
+	uint32_t	 told;		/* and that needs no telling */
 	bool		 shared;	/* slots: others receive as well */
 };
 

@@ -9,6 +9,7 @@
 #include <sys/msg.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <mqueue.h>
 
 #include "backend.h"
 #include "msgqueue.h"
@@ -17,6 +18,8 @@
 #include "sysname.h"
 
 extern const struct ipc_backend ipc__backend_sysvmq;
+
+#define HALF_MADE	"half-made"
 
 static char buffer[64 * KIB];
 static int swept;
@@ -39,7 +42,6 @@ half_free(struct ipc__half *h, bool clean)
 	h->be->close(h, clean);
 	free(h);
 }
-
 
 static bool
 count(const char *path, void *user)
@@ -180,6 +182,59 @@ START_TEST(an_empty_note_goes_when_nobody_holds_it)
 	expect(1, sweep());
 	expect(-1, faccessat(dir, "queue-6b0f2a41", F_OK, 0));
 	ipc__sysname_close(dir, path);
+}
+END_TEST
+
+/* As a pair's maker who is killed before its queue has lost its name. */
+static void
+half_made(void)
+{
+	char name[IPC__TEMP_MAX + 2] = "/";
+	pid_t pid = forked();
+	int status;
+
+	if (pid == 0) {
+		ipc__temp_name(name + 1, sizeof name - 1, HALF_MADE);
+		_exit(mq_open(name, O_RDONLY | O_CREAT | O_EXCL, 0600, NULL) ==
+		    -1);
+	}
+	expect(pid, waitpid(pid, &status, 0));
+	expect(0, status);
+}
+
+static bool
+count_half_made(const char *path, void *user)
+{
+	*(int *)user += strstr(path, HALF_MADE) != NULL;
+	return true;
+}
+
+static int
+sweep_half_made(void)
+{
+	int n = 0;
+
+	expect_ok(ipc__queue_sweep(count_half_made, &n));
+	return n;
+}
+
+static void
+leave_nothing_half_made(void)
+{
+	expect(1, sweep_half_made());
+	expect(0, sweep_half_made());
+}
+
+START_TEST(what_another_user_left_is_not_swept_even_by_root)
+{
+	begin_with("posixmq", IPC_WAY_PAIR);
+	if (geteuid() != 0 || access("/dev/mqueue", R_OK) == -1) {
+		skip_loudly("wants to be root, and to see the queues");
+		return;
+	}
+	as_stranger(half_made);
+	expect(0, sweep_half_made());
+	as_stranger(leave_nothing_half_made);
 }
 END_TEST
 
@@ -532,6 +587,7 @@ main(void)
 	tcase_add_loop_test(tc, a_killed_namer_leaves_the_name_or_nothing, 0,
 	    2);
 	tcase_add_test(tc, an_empty_note_goes_when_nobody_holds_it);
+	tcase_add_test(tc, what_another_user_left_is_not_swept_even_by_root);
 	tcase_add_test(tc, the_next_pair_sweeps);
 	tcase_add_test(tc, what_a_forked_child_holds_is_not_swept);
 	tcase_add_test(tc, a_dead_senders_messages_are_not_swept);

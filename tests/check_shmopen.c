@@ -5,27 +5,7 @@
  */
 #include "rings.h"
 
-static char name[200], runtime[100];
-
-static void
-runtime_remove(void)
-{
-	char command[150];
-
-	snprintf(command, sizeof command, "rm -rf '%s'", runtime);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static void
-runtime_make(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	snprintf(runtime, sizeof runtime, "%s/shm-XXXXXX",
-	    dir ? dir : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(runtime));
-	setenv("IPC_RUNTIME_DIR", runtime, 1);
-}
+static char name[200];
 
 static const struct ipc_backend *
 named(int i)
