@@ -258,6 +258,10 @@ struct ipc_backend {
 	 * meanwhile, look again; 0: it is safe to wait.  NULL: the kernel's
 	 * descriptors do that by themselves. */
 	int (*arm)(struct ipc__half *h, int dir);
+	/* Is that how it is still, as far as can be known without a system
+	 * call: armed, and nothing there?  Once descriptors have shown anything
+	 * arm() is asked.  NULL: that is not known. */
+	bool (*armed)(struct ipc__half *h, int dir);
 	/* Armed: when a receiver wants to be armed anew, though nothing comes
 	 * (monotonic ns), as there is memory to give back; or -1.  NULL:
 	 * never. */
