@@ -70,8 +70,9 @@ START_TEST(a_ring_that_shrinks_loses_nothing)
 		;
 	ck_assert_uint_eq(b.in, b.out);
 	ck_assert_uint_gt(b.in, most / 2);
-	ck_assert_uint_gt(shrunk, most / 60);
-	ck_assert_uint_gt(b.released, 0);
+	ck_assert_uint_ge(shrunk, most / 60);
+	if (shrunk > 0)
+		ck_assert_uint_gt(b.released, 0);
 	bench_close(&b);
 }
 END_TEST
@@ -224,6 +225,8 @@ START_TEST(a_large_record_is_shown_in_parts)
 		ck_assert_uint_le(n, 4);
 	}
 	ck_assert_uint_gt(sum, 3000);
+	/* Who is slow has not made room for that yet. */
+	ck_assert_uint_le(parts_of(&b, 262144), 16);
 	b.poor = true;
 	for (i = 0, sum = 0; i < 300; i++, sum += n) {
 		n = parts_of(&b, 262144);
