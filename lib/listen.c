@@ -261,10 +261,6 @@ handle(struct ipc_channel **out, struct ipc_listener *l, void *ptr)
 
 	if (ptr == l)
 		return accept_new(out, l);
-	if (ptr == &l->timer) {
-		expire(l);
-		return 0;
-	}
 	/* One before it in this batch may have removed it. */
 	if ((at = find_client(l, ptr)) == NULL)
 		return 0;
@@ -277,13 +273,20 @@ look(struct ipc_channel **out, struct ipc_listener *l)
 {
 	struct epoll_event ev[16];
 	int i, n, rc, rounds = 0;
+	bool late = false;
 
 	do {
 		n = epoll_wait(l->epoll, ev, 16, 0);
 		for (i = 0; i < n; i++)
-			if ((rc = handle(out, l, ev[i].data.ptr)) != 0)
+			if (ev[i].data.ptr == &l->timer)
+				late = true;
+			else if ((rc = handle(out, l, ev[i].data.ptr)) != 0)
 				return rc;
 	} while (n == 16 && ++rounds < LOOK_ROUNDS);
+	/* We may have been kept from looking ourselves: who has answered
+	 * meanwhile is in time, and believes that it is connected. */
+	if (late)
+		expire(l);
 	return -EAGAIN;
 }
 
