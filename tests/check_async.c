@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#define GREET_TIME	3000	/* ms: as in lib/listen.c */
+
 static const char *path;
 
 static long
@@ -159,6 +161,29 @@ START_TEST(a_full_backlog_is_waited_for)
 }
 END_TEST
 
+/* The server does not run for longer than it gives a client to greet, and that
+ * one comes to believe meanwhile that it is connected. */
+START_TEST(who_answers_while_the_server_is_kept_from_looking_is_in_time)
+{
+	struct ipc_channel *ch, *other;
+	struct ipc_listener *l;
+	char at[300], byte;
+
+	snprintf(at, sizeof at, "local:%s", path_new());
+	expect_ok(ipc_listen(&l, at, 0));
+	expect_ok(ipc_connect(&ch, at, IPC_ASYNC, 0));
+	/* It is made an offer. */
+	expect(-ETIMEDOUT, ipc_accept(&other, l, 50));
+	pause_ms(GREET_TIME + 100);
+	expect(0, ipc_send(ch, "x", 1, SOON));
+	expect(0, ipc_accept(&other, l, SOON));
+	expect(1, ipc_recv(other, &byte, 1, SOON));
+	ipc_close(other);
+	ipc_close(ch);
+	ipc_listener_close(l);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -171,5 +196,7 @@ main(void)
 	tcase_add_loop_test(tc, an_unfinished_connection_is_not_ready, 0, 5);
 	tcase_add_test(tc, a_failed_connection_is_ready);
 	tcase_add_loop_test(tc, a_full_backlog_is_waited_for, 0, 2);
+	tcase_add_test(tc,
+	    who_answers_while_the_server_is_kept_from_looking_is_in_time);
 	return suite_close();
 }
