@@ -10,6 +10,7 @@
 #define TRIES	30	/* on a busy machine most may be late */
 
 static char buffer[64 * KIB];
+static const char large[sizeof buffer];	/* is sent by another thread */
 
 START_TEST(all_that_was_sent_and_then_the_end)
 {
@@ -136,7 +137,6 @@ END_TEST
 static long
 job_last_words(struct job *j)
 {
-	static char large[sizeof buffer];
 	int rc = ipc_send(j->ch, large, sizeof large, SOON);
 
 	if (rc == 0)
@@ -150,7 +150,7 @@ job_last_words(struct job *j)
 START_TEST(a_goodbye_behind_a_large_message)
 {
 	struct ipc_channel *ch[2];
-	struct job first = { .data = buffer, .size = sizeof buffer,
+	struct job first = { .data = large, .size = sizeof large,
 	    .timeout = SOON }, last = { 0 };
 	int rc;
 

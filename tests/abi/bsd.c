@@ -5,6 +5,7 @@
  */
 #include <sys/random.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 uint32_t
