@@ -154,7 +154,8 @@ struct ipc_backend {
 	int (*pair)(struct ipc__half *a, struct ipc__half *b,
 	    const struct ipc__address *);
 	/* Two links at once, where that costs less: h[0] receives what h[1]
-	 * sends, and h[2] what h[3] sends.  -EFBIG: they are too large together
+	 * sends, and h[2] what h[3] sends; an end of the first is given and
+	 * taken before one of the second.  -EFBIG: they are too large together
 	 * and may not be so one by one.  NULL: they are made one by one. */
 	int (*pair_both)(struct ipc__half *h[4], const struct ipc__address *);
 
@@ -257,6 +258,10 @@ struct ipc_backend {
 	 * meanwhile, look again; 0: it is safe to wait.  NULL: the kernel's
 	 * descriptors do that by themselves. */
 	int (*arm)(struct ipc__half *h, int dir);
+	/* Is that how it is still, as far as can be known without a system
+	 * call: armed, and nothing there?  Once descriptors have shown anything
+	 * arm() is asked.  NULL: that is not known. */
+	bool (*armed)(struct ipc__half *h, int dir);
 	/* Armed: when a receiver wants to be armed anew, though nothing comes
 	 * (monotonic ns), as there is memory to give back; or -1.  NULL:
 	 * never. */

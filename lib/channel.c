@@ -272,6 +272,12 @@ ipc__be_disarm(struct ipc__half *h, int dir)
 }
 
 bool
+ipc__be_armed(struct ipc__half *h, int dir)
+{
+	return h->be->armed != NULL && h->be->armed(h, dir);
+}
+
+bool
 ipc__be_over(struct ipc__half *h)
 {
 	return h->be->over != NULL && h->be->over(h);

@@ -101,10 +101,11 @@ both_links(struct ipc__link *l, const struct ipc__address *a)
 			free(h[i]);
 		return rc;
 	}
-	l->rx[0] = h[0];
-	l->tx[1] = h[1];
-	l->rx[1] = h[2];
-	l->tx[0] = h[3];
+	/* Of what is handed over, the receiving half goes first. */
+	l->rx[1] = h[0];
+	l->tx[0] = h[1];
+	l->rx[0] = h[2];
+	l->tx[1] = h[3];
 	return 0;
 }
 
@@ -185,15 +186,15 @@ struct pair_request {
 	bool		     passes;
 };
 
+/* Both were made by us. */
 static void
-own_peer(struct ipc_channel *ch)
+own_peers(struct ipc_channel *ends[2])
 {
-	if (!(ch->caps & IPC_CAP_PEER))
+	if (!(ends[0]->caps & IPC_CAP_PEER))
 		return;
-	ch->peer.struct_size = sizeof ch->peer;
-	ch->peer.pid = getpid();
-	ch->peer.uid = geteuid();
-	ch->peer.gid = getegid();
+	ends[0]->peer = (struct ipc_peer){ sizeof ends[0]->peer, getpid(),
+	    geteuid(), getegid() };
+	ends[1]->peer = ends[0]->peer;
 }
 
 /* The end of the other direction, of the same address. */
@@ -245,8 +246,7 @@ try_pair(struct ipc__address *a, void *arg)
 	}
 	ipc__attach_end(ends[0], &link, 0);
 	ipc__attach_end(ends[1], &link, 1);
-	own_peer(ends[0]);
-	own_peer(ends[1]);
+	own_peers(ends);
 	atomic_store(&ends[0]->turn, ends[0]->half_duplex);
 	r->ends[0] = ends[0];
 	r->ends[1] = ends[1];

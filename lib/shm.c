@@ -584,6 +584,18 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 	return 1;
 }
 
+/* Marked asleep, and nothing there.  The bell may be lit all the same, by one
+ * who is about to take the mark off, or was killed before: then a look follows
+ * that finds nothing, and that arms it anew. */
+bool
+ipc__shm_armed(struct ipc__half *h, int dir)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	return dir == h->dir && !s->opened && !shm_large(h) &&
+	    ipc__ring_asleep(&s->ring) && !s->ring.held && !shm_ready(h);
+}
+
 void
 ipc__shm_stretch(struct ipc__half *h, size_t more)
 {

@@ -131,6 +131,7 @@ void	ipc__shm_publish(struct ipc__half *h, int dir);
 int	ipc__shm_watch(const struct ipc__half *h, int dir,
 	    struct pollfd *fds);
 int	ipc__shm_arm(struct ipc__half *h, int dir);
+bool	ipc__shm_armed(struct ipc__half *h, int dir);
 int64_t	ipc__shm_calm(const struct ipc__half *h);
 bool	ipc__shm_beside(struct ipc__half *h);
 void	ipc__shm_stretch(struct ipc__half *h, size_t more);

@@ -449,6 +449,9 @@ lie(struct ipc__ticket *t, int which, int queue, int memory)
 	case 10:		/* in another namespace */
 		t->bytes[20] ^= 1;
 		return -EOPNOTSUPP;
+	case 11:		/* behind another one that there is not */
+		t->bytes[14] |= 1;
+		break;
 	}
 	return which == 0 || which == 9 ? 0 : -EBADMSG;
 }
@@ -479,6 +482,48 @@ START_TEST(an_offer_that_lies_is_refused)
 	half_free(rx, true);
 	close(memory);
 	expect_sys(msgctl(queue, IPC_RMID, NULL));
+}
+END_TEST
+
+/* The second one's bell lies beside that of the first, and only of a first. */
+START_TEST(two_queues_are_taken_one_behind_the_other)
+{
+	const struct ipc_backend *be = &ipc__backend_sysvmq;
+	struct ipc__half *h[4], *rx = half_of(be, IPC_RECV);
+	struct ipc__half *tx = half_of(be, IPC_SEND);
+	struct iovec iov = { buffer, 10 };
+	struct ipc__ticket first = { .size = 0 }, second = { .size = 0 };
+	struct ipc__address a;
+	unsigned i;
+
+	begin_with("sysvmq", IPC_WAY_SESSION);
+	for (i = 0; i < 4; i++)
+		h[i] = half_of(be, i % 2 ? IPC_SEND : IPC_RECV);
+	expect(0, ipc__address_parse(&a, "sysvmq:", IPC_WAY_PAIR));
+	expect(0, be->pair_both(h, &a));
+	ipc__address_free(&a);
+	expect(0, be->give(h[0], &first));
+	expect(0, be->give(h[3], &second));
+	expect(3, (int)second.fd_count);
+	for (i = 0; i < first.fd_count; i++)
+		expect_sys(first.fds[i] = dup(first.fds[i]));
+	for (i = 0; i < second.fd_count; i++)
+		expect_sys(second.fds[i] = dup(second.fds[i]));
+	expect(0, be->take(rx, &first));
+	second.beside = tx;
+	expect(-EBADMSG, be->take(tx, &second));
+	second.beside = rx;
+	expect(0, be->take(tx, &second));
+	/* Which is armed at one side and rung by the other. */
+	expect(0, be->arm(h[2], IPC_RECV));
+	expect(10, be->send(tx, &iov, 1, NULL));
+	expect(10, be->recv(h[2], &iov, 1, NULL));
+	expect(10, be->send(h[1], &iov, 1, NULL));
+	expect(10, be->recv(rx, &iov, 1, NULL));
+	half_free(rx, true);
+	half_free(tx, true);
+	for (i = 0; i < 4; i++)
+		half_free(h[i], true);
 }
 END_TEST
 
@@ -551,7 +596,8 @@ main(void)
 	    2);
 
 	tc = tcase_open("offers", 20);
-	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 11);
+	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 12);
+	tcase_add_test(tc, two_queues_are_taken_one_behind_the_other);
 	tcase_add_test(tc, a_queue_that_was_used_is_no_new_one);
 	tcase_add_test(tc, records_that_break_the_protocol_end_the_channel);
 	return suite_close();

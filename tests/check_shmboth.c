@@ -9,6 +9,7 @@
 
 #include "rings.h"
 #include "shmopen.h"
+#include "suite.h"
 
 static const struct ipc_backend *const files[] = {
 	&ipc__backend_memfd, &ipc__backend_posixshm, &ipc__backend_mmap
@@ -305,8 +306,6 @@ main(void)
 {
 	Suite *s = suite_create("shmboth");
 	TCase *tc = tcase_create("shmboth");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, full_rings_leave_each_other_alone, 0, FILES);
@@ -322,9 +321,5 @@ main(void)
 	tcase_add_loop_test(tc, what_is_too_large_together_is_made_one_by_one,
 	    0, FILES);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -6,11 +6,12 @@
  * calls of the system that the receiver makes.  Whatever it meets, the receiver
  * is told of the end of the second after all that the second sent, and as it
  * was, and of the first's only before that.  And one that would have come, and
- * is killed at any of its own calls, has no end as long as it was no sender, nor
- * has the first another one by that.
+ * is killed at any of its own calls, has no end as long as it was no sender,
+ * nor has the first another one by that.
  */
 #include "killed.h"
 #include "rings.h"
+#include "suite.h"
 
 #define QUIET	3	/* looks in vain */
 #define LOOKS	200	/* not to hang */
@@ -267,14 +268,20 @@ judge(void)
 }
 
 static void
-run(const struct play *p)
+begin(const struct play *p)
 {
-	struct ipc__half *first;
-
 	play = p;
 	memset(told, 0, sizeof told);
 	calls = 0;
 	over = false;
+}
+
+static void
+run(const struct play *p)
+{
+	struct ipc__half *first;
+
+	begin(p);
 	first = open_as(IPC_SEND, IPC_CREATE);
 	ck_assert_int_eq(put(first, "a", 1, 0), 1);
 	if (!p->stays)
@@ -379,10 +386,7 @@ run_killed(const struct play *p)
 {
 	struct ipc__half *first;
 
-	play = p;
-	memset(told, 0, sizeof told);
-	calls = 0;
-	over = false;
+	begin(p);
 	first = first_comes();
 	if (p->first == ONE)
 		leave(first, p->first_dies);
@@ -427,8 +431,6 @@ main(void)
 {
 	Suite *s = suite_create("shmends");
 	TCase *ends = tcase_create("ends");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(ends, 60);
 	tcase_add_checked_fixture(ends, runtime_make, runtime_remove);
@@ -437,9 +439,5 @@ main(void)
 	tcase_add_loop_test(ends, who_was_no_sender_yet_has_no_end, 0,
 	    4 * FIRSTS);
 	suite_add_tcase(s, ends);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -4,6 +4,7 @@
  * what, what a killed holder leaves, and many receivers of the newest message.
  */
 #include "rings.h"
+#include "suite.h"
 
 static char name[200];
 
@@ -315,8 +316,6 @@ main(void)
 {
 	Suite *s = suite_create("shmopen");
 	TCase *names = tcase_create("names");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(names, 60);
 	tcase_add_checked_fixture(names, runtime_make, runtime_remove);
@@ -328,9 +327,5 @@ main(void)
 	tcase_add_loop_test(names, many_sleep_and_all_are_woken, 0, 4);
 	tcase_add_test(names, a_spoilt_file_is_refused);
 	suite_add_tcase(s, names);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A process that is killed before one of its calls of the system, whichever the
- * test says; or where the test has something done before each of them.  The test
- * wraps those calls; open and openat are wrapped here.
+ * test says; or that does something before each of them, if the test wants it.
+ * The test wraps those calls; open and openat are wrapped here.
  */
 #ifndef IPC_TESTS_KILLED_H
 #define IPC_TESTS_KILLED_H

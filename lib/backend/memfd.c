@@ -148,6 +148,7 @@ const struct ipc_backend ipc__backend_memfd = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.armed = ipc__shm_armed,
 	.calm = ipc__shm_calm,
 	.beside = ipc__shm_beside,
 	.stretch = ipc__shm_stretch,

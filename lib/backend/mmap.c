@@ -150,6 +150,7 @@ const struct ipc_backend ipc__backend_mmap = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.armed = ipc__shm_armed,
 	.over = ipc__shm_hung_up,
 	.calm = ipc__shm_calm,
 	.beside = ipc__shm_beside,
