@@ -369,7 +369,8 @@ $(O)/tests/check_protobuf: MORE = $(if $(PB),$(O)/tests/check_protobuf.pb-c.o \
 	$(O)/libipc-protobuf-c.a $(PB_LIBS))
 
 # What check_abi32 starts: one program for two word sizes, where the compiler
-# makes both, with a few functions for one to which there is no libbsd.
+# makes both, with a few functions for one to which there is no libbsd.  The
+# other build has nothing of this one's variables and jobs: it is one of them.
 ABI32 := $(O)/tests/abi32
 CAN_ABI32 = $(if $(SANITIZE)$(filter 4,$(LONG_SIZE)),,$(call lazy,CAN_ABI32, \
 	echo 'int main(void) { return 0; }' | $(CC) -m32 -pthread -x c - \
@@ -381,8 +382,8 @@ $(O)/tests/abi/peer: $(ABI_OBJ) $(O)/libipc.a
 	    $(LIB_LIBS)
 
 $(ABI32)/peer: FORCE | $(AFTER_SETUP)
-	$(if $(CAN_ABI32),+$(Q)$(MAKE) --no-print-directory \
-	    -f $(TOP)/Makefile O=$(ABI32) CC='$(CC) -m32' \
+	$(if $(CAN_ABI32),$(Q)MAKEFLAGS= $(MAKE) --no-print-directory -j1 \
+	    -f $(TOP)/Makefile O=$(ABI32) CC='$(CC) -m32' V='$(V)' \
 	    CFLAGS='-O0 -Wno-psabi' BSD_CFLAGS='$(BSD_CFLAGS)' BSD_LIBS= \
 	    $(ABI32)/tests/abi/peer)
 

@@ -17,26 +17,24 @@
 #include "program.h"
 #include "support.h"
 
-/* The first program, which begins, is of 32 bits, or the second. */
+/* The peer of this many bits. */
+static const char *
+peer(int bits)
+{
+	static char path[2][PATH_MAX];
+	const char *build = getenv("IPC_BUILD");
+
+	snprintf(path[bits == 32], PATH_MAX, "%s/tests/abi%s/peer",
+	    build ? build : "obj", bits == 32 ? "32/tests/abi" : "");
+	return path[bits == 32];
+}
+
+/* The program that begins, and the other one. */
 static void
 places(int i)
 {
-	char path[2][PATH_MAX];
-	const char *build = getenv("IPC_BUILD");
-
-	snprintf(path[0], sizeof path[0], "%s/tests/abi/peer",
-	    build ? build : "obj");
-	snprintf(path[1], sizeof path[1], "%s/tests/abi32/tests/abi/peer",
-	    build ? build : "obj");
-	setenv("first", path[i], 1);
-	setenv("second", path[!i], 1);
-}
-
-static bool
-built(void)
-{
-	places(1);
-	return access(getenv("first"), X_OK) == 0;
+	setenv("first", peer(i ? 32 : 64), 1);
+	setenv("second", peer(i ? 64 : 32), 1);
 }
 
 static void
@@ -225,7 +223,7 @@ main(void)
 {
 	Suite *s = suite_create("abi32");
 
-	if (built())
+	if (access(peer(32), X_OK) == 0)
 		add_tests(s);
 	else
 		skip_loudly("no program of 32 bits can be made here");

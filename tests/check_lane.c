@@ -145,7 +145,7 @@ START_TEST(what_is_held_is_not_seen_until_it_is_published)
 	struct iovec v = { (void *)(uintptr_t)"x", 1 };
 	unsigned flags;
 	const void *p;
-	char c;
+	char c = 0;
 	int n, m;
 
 	pair(4096);

@@ -242,7 +242,7 @@ START_TEST(every_message_of_many_goes_to_one_of_many)
 	expect_sys(pipe(fds));
 	for (int i = 0; i < 7; i++) {
 		expect_sys(pid[i] = fork());
-		if (pid[i] == 0 && i < 4)
+		if (i < 4 && pid[i] == 0)
 			send_many(i);
 		else if (pid[i] == 0)
 			receive_many(fds[1]);

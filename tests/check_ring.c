@@ -10,13 +10,13 @@
 START_TEST(what_goes_in_comes_out)
 {
 	struct bench b;
-	uint64_t turns;
+	uint64_t turns, most = (uint64_t)rounds(800);
 	unsigned i, flags;
 	int rc = 0;
 
 	seed = 0x1234567 + (uint64_t)_i;
 	bench_open(&b, capacities[(size_t)_i % CAPACITIES]);
-	for (turns = 0; turns < 800; turns++) {
+	for (turns = 0; turns < most; turns++) {
 		for (i = (unsigned)dice(60), rc = 0; i > 0 && rc == 0; i--) {
 			flags = dice(3) ? 0 : IPC__HOLD;
 			rc = put(&b, flags);
@@ -31,7 +31,7 @@ START_TEST(what_goes_in_comes_out)
 	while (get(&b, 0))
 		;
 	ck_assert_uint_eq(b.in, b.out);
-	ck_assert_uint_gt(b.in, 800);
+	ck_assert_uint_gt(b.in, most);
 	ck_assert((b.parts > 0) == (b.send.record > 16384));
 	bench_close(&b);
 }
@@ -42,7 +42,8 @@ START_TEST(a_ring_that_shrinks_loses_nothing)
 {
 	struct bench b;
 	uint64_t capacity = capacities[(size_t)_i % CAPACITIES];
-	uint64_t turns, most = capacity == 0 ? 300 : 1500, shrunk = 0;
+	uint64_t most = (uint64_t)rounds(capacity == 0 ? 300 : 1500);
+	uint64_t turns, shrunk = 0;
 	unsigned i;
 
 	seed = 0x7654321 + (uint64_t)_i;
@@ -68,9 +69,10 @@ START_TEST(a_ring_that_shrinks_loses_nothing)
 	while (get(&b, 0))
 		;
 	ck_assert_uint_eq(b.in, b.out);
-	ck_assert_uint_gt(b.in, most);
-	ck_assert_uint_gt(shrunk, most / 60);
-	ck_assert_uint_gt(b.released, 0);
+	ck_assert_uint_gt(b.in, most / 2);
+	ck_assert_uint_ge(shrunk, most / 60);
+	if (shrunk > 0)
+		ck_assert_uint_gt(b.released, 0);
 	bench_close(&b);
 }
 END_TEST
@@ -106,7 +108,7 @@ START_TEST(a_successor_goes_on)
 
 	seed = 0xabcdef + (uint64_t)_i;
 	bench_open(&b, capacities[(size_t)_i % CAPACITIES]);
-	for (turns = 0; turns < 600; turns++) {
+	for (turns = 0; turns < (uint64_t)rounds(600); turns++) {
 		for (i = (unsigned)dice(60); i > 0; i--)
 			if (put(&b, 0) < 0)
 				break;
@@ -160,14 +162,14 @@ END_TEST
 START_TEST(a_ring_that_can_not_grow_goes_on_small)
 {
 	struct bench b;
-	unsigned rounds;
+	unsigned i, most = (unsigned)rounds(5000);
 	void *data;
 
 	bench_open(&b, 0);
 	b.poor = true;
 	/* Larger than all there is: that never fits, and says so. */
 	ck_assert_int_eq(ipc__ring_reserve(&b.send, &data, 4096), -ENOSPC);
-	for (rounds = 0; rounds < 5000; rounds++) {
+	for (i = 0; i < most; i++) {
 		while (size_of(b.in, b.send.record) > 1024)
 			b.in++;
 		if (put(&b, 0) == 0 && dice(2))
@@ -178,10 +180,10 @@ START_TEST(a_ring_that_can_not_grow_goes_on_small)
 				b.out++;
 		while (b.out < b.in && get(&b, 0));
 	}
-	ck_assert_uint_gt(b.in, 2000);
+	ck_assert_uint_gt(b.in, most / 5 * 2);
 	ck_assert_uint_eq(b.send.grown_v, 0);
 	b.poor = false;
-	for (rounds = 0; rounds < 3000 && b.send.grown_v == 0; rounds++)
+	for (i = 0; i < 3000 && b.send.grown_v == 0; i++)
 		put(&b, 0);
 	ck_assert_uint_gt(b.send.grown_v, 0);
 	bench_close(&b);
@@ -223,6 +225,8 @@ START_TEST(a_large_record_is_shown_in_parts)
 		ck_assert_uint_le(n, 4);
 	}
 	ck_assert_uint_gt(sum, 3000);
+	/* Who is slow has not made room for that yet. */
+	ck_assert_uint_le(parts_of(&b, 262144), 16);
 	b.poor = true;
 	for (i = 0, sum = 0; i < 300; i++, sum += n) {
 		n = parts_of(&b, 262144);

@@ -18,6 +18,7 @@
 #define CALLS	24	/* more than it makes until it has nothing to do */
 #define STAY	8	/* and those with the second one there */
 #define KINDS	4	/* of plays, as bits */
+#define EVERY	4	/* calls */
 #define BACKENDS_NAMED	3
 
 /* Who was there before the receiver. */
@@ -404,21 +405,21 @@ run_killed(const struct play *p)
 	return was_killed;
 }
 
-/* Every second one of its calls, and the others at the next of the receiver's;
- * with another mechanism each. */
+/* Every fourth one of its calls, and the others at the next ones of the
+ * receiver's; with another mechanism each. */
 START_TEST(who_was_no_sender_yet_has_no_end)
 {
-	struct play p = { .first = _i / 4, .first_dies = _i & 1,
-	    .asks = _i & 2 };
+	struct play p = { .first = _i / 2, .first_dies = _i & 1 };
 	unsigned seen[2] = { 0 };
 
 	before_call = stepped;
 	for (p.come = 1; p.come <= CALLS; p.come++) {
 		be = backend_of((p.come + (unsigned)_i) % BACKENDS_NAMED);
-		p.killed = 1 + p.come / BACKENDS_NAMED % 2;
+		p.asks = p.come % 2;
+		p.killed = 1 + p.come / BACKENDS_NAMED % EVERY;
 		while (run_killed(&p)) {
 			seen[was_sender]++;
-			p.killed += 2;
+			p.killed += EVERY;
 		}
 	}
 	ck_assert_uint_gt(seen[false], 0);
@@ -430,14 +431,17 @@ int
 main(void)
 {
 	Suite *s = suite_create("shmends");
-	TCase *ends = tcase_create("ends");
+	TCase *ends = tcase_create("ends"), *killed = tcase_create("killed");
 
 	tcase_set_timeout(ends, 60);
 	tcase_add_checked_fixture(ends, runtime_make, runtime_remove);
 	tcase_add_loop_test(ends, the_end_told_is_of_who_sent_before_it, 0,
 	    1 << KINDS);
-	tcase_add_loop_test(ends, who_was_no_sender_yet_has_no_end, 0,
-	    4 * FIRSTS);
 	suite_add_tcase(s, ends);
+	tcase_set_timeout(killed, 60);
+	tcase_add_checked_fixture(killed, runtime_make, runtime_remove);
+	tcase_add_loop_test(killed, who_was_no_sender_yet_has_no_end, 0,
+	    2 * FIRSTS);
+	suite_add_tcase(s, killed);
 	return suite_run(s);
 }

@@ -72,7 +72,7 @@ receiver(struct ipc__half *h, unsigned n, unsigned seed)
 
 START_TEST(no_wake_up_is_lost)
 {
-	unsigned n = 60000;
+	unsigned n = (unsigned)rounds(60000);
 	struct ends e;
 	pid_t child;
 
@@ -94,15 +94,15 @@ START_TEST(a_ring_that_shrinks_loses_nothing)
 {
 	const struct ipc__shm *s;
 	struct ends e;
-	unsigned gate;
+	unsigned gate, n = (unsigned)rounds(20000);
 	pid_t child;
 
 	restless = true;
 	pair_of(&e, backends[_i], 0);
 	child = fork();
 	if (child == 0)
-		_exit(sender(e.send, 20000, 3));
-	ck_assert_int_eq(receiver(e.recv, 20000, 4), 0);
+		_exit(sender(e.send, n, 3));
+	ck_assert_int_eq(receiver(e.recv, n, 4), 0);
 	ck_assert_int_eq(wait_for(child), 0);
 	ck_assert(!await(e.recv, 0));
 	s = IPC__STATE(e.recv, struct ipc__shm);
@@ -222,7 +222,7 @@ write_all(struct ipc__half *h, unsigned last)
 
 START_TEST(no_slot_is_ever_torn)
 {
-	const unsigned last = 30000;
+	const unsigned last = (unsigned)rounds(30000);
 	static uint32_t in[4096];
 	uint32_t was = 0;
 	struct ends e;

@@ -17,4 +17,7 @@ suite_run(Suite *s)
 	return failed ? 1 : 0;
 }
 
+/* support.h: as many of n as IPC_TEST_ROUNDS says. */
+int rounds(int n);
+
 #endif
