@@ -355,6 +355,7 @@ int ipc__wait(struct ipc_channel *ch, int dir, int64_t deadline);
 struct ipc__spin {
 	int64_t		until, yields;
 	unsigned	count;
+	int		left;		/* yields; -1: as many as it takes */
 	bool		calls;		/* a look is a system call */
 	struct ipc__ready *ready;
 };

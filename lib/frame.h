@@ -98,8 +98,8 @@ size_t ipc__wire_size(size_t total, size_t atomic);
 /* The part of that image from byte `done' on, as iovecs; at most max of them.
  * headers: storage for at least max / 2 + 1 heads.  Returns how many. */
 int ipc__wire(struct iovec *to, int max,
-    unsigned char (*headers)[IPC__PIECE_HEAD], const struct iovec *from, int count,
-    size_t total, size_t atomic, size_t done);
+    unsigned char (*headers)[IPC__PIECE_HEAD], const struct iovec *from,
+    int count, size_t total, size_t atomic, size_t done);
 
 /* What completes the piece that is under way at `done': the rest of its header
  * and how many bytes behind.  Returns the length of the rest of the header. */

@@ -11,8 +11,8 @@
 #include "recv.h"
 
 #define DIRECT	(IPC__AHEAD_SIZE / 4)	/* more of a frame is not copied */
-#define GLANCE	(IPC__HEADER + IPC__PIECE_HEAD)	/* the end of one message and the
-					   beginning of another */
+/* The end of one message and the beginning of another. */
+#define GLANCE	(IPC__HEADER + IPC__PIECE_HEAD)
 #define LITTLE	256u			/* a read of a few small messages */
 #define SOME	4096u			/* and of some more of them */
 

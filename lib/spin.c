@@ -9,6 +9,11 @@
  * costs as much as some dozens of such looks, and is the bound of one spin
  * (Karlin et al., Competitive randomized algorithms for nonuniform problems,
  * 1990, on spinning for as long as blocking takes).
+ *
+ * Where both sides have one processor, nothing comes as long as we have it, and
+ * a look is a yield.  That is less than to sleep and be woken, if the other
+ * side is ready to run; if not, it does harm: who yields falls behind in the
+ * scheduler's books, and is then not let in at once when it is woken.
  */
 #include <sched.h>
 
@@ -30,6 +35,9 @@
 #define CALL_ALONE	10000
 #define CALL_TIME	30000
 #define COLD_MOST	4	/* then one wait of 17 spins */
+/* Looks on the other side's own CPU, each behind a yield.  The first lets it
+ * run, if it can; the second, if somebody else was first. */
+#define YIELDS		2
 
 /*
  * Where both sides sleep in turn, each one's answer comes when the other has
@@ -116,19 +124,12 @@ in_vain(struct ipc__ready *r, int64_t now)
 }
 
 static void
-begin_calls(struct ipc_channel *ch, int dir, struct ipc__half *h,
-    struct ipc__spin *s)
+begin_calls(struct ipc_channel *ch, int dir, bool alone, struct ipc__spin *s)
 {
-	bool alone = elsewhere(h), always;
+	bool always = ch->address.opt.wait == IPC__WAIT_SPIN;
 	int64_t now;
 
-	always = ch->address.opt.wait == IPC__WAIT_SPIN;
-	if (ch->address.opt.wait == IPC__WAIT_BLOCK || (!always &&
-	    (dir == IPC_SEND || !calls_pay(s->ready, alone))))
-		return;
-	/* Who has yielded is behind in the scheduler's books for some
-	 * milliseconds, and gives way at each piece of a large message. */
-	if (!always && !alone && ch->in.large)
+	if (!always && (dir == IPC_SEND || !calls_pay(s->ready, alone)))
 		return;
 	now = ipc__now();
 	s->until = now + (always ? 1000 * YIELD_TIME : CALL_TIME);
@@ -163,6 +164,33 @@ one_more_call(struct ipc__spin *s)
 }
 
 /*
+ * Looks behind a yield
+ */
+
+static void
+begin_yields(struct ipc_channel *ch, int dir, struct ipc__spin *s)
+{
+	/* Both sides would give way at each piece of a large message. */
+	if (s->calls && (dir == IPC_SEND || ch->in.large))
+		return;
+	if (calls_pay(s->ready, false)) {
+		s->until = ipc__now() + CROWDED_TIME;
+		s->left = YIELDS;
+	}
+}
+
+static bool
+one_more_yield(struct ipc__spin *s)
+{
+	int64_t now = ipc__now();
+
+	if (s->left-- > 0 && now <= s->until && yield(s, now))
+		return true;
+	in_vain(s->ready, now);
+	return false;
+}
+
+/*
  * All of them
  */
 
@@ -179,15 +207,11 @@ spin_copies(struct ipc_channel *ch, struct ipc__ready *r)
 }
 
 static void
-begin_looks(struct ipc_channel *ch, int dir, struct ipc__half *h,
-    struct ipc__spin *s)
+begin_looks(struct ipc_channel *ch, int dir, bool alone, struct ipc__spin *s)
 {
 	int64_t now, longer;
-	bool alone;
 
 	now = ipc__now();
-	s->count = 0;
-	alone = elsewhere(h);
 	s->yields = now;
 	now += spin_copies(ch, s->ready);
 	if (alone)
@@ -216,14 +240,22 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, int64_t deadline,
     struct ipc__spin *s)
 {
 	struct ipc__half *h = dir == IPC_RECV ? ch->in.half : ch->out.half;
+	bool alone;
 
 	s->until = 0;
+	s->count = 0;
+	s->left = -1;
+	if (ch->address.opt.wait == IPC__WAIT_BLOCK)
+		return;
 	s->ready = dir == IPC_RECV ? &ch->in.ready : &ch->out.ready;
 	s->calls = !(h->be->traits & IPC__SPINS);
-	if (s->calls)
-		begin_calls(ch, dir, h, s);
-	else if (ipc__spins(ch, h))
-		begin_looks(ch, dir, h, s);
+	alone = elsewhere(h);
+	if (!alone && ch->address.opt.wait != IPC__WAIT_SPIN)
+		begin_yields(ch, dir, s);
+	else if (s->calls)
+		begin_calls(ch, dir, alone, s);
+	else
+		begin_looks(ch, dir, alone, s);
 	if (deadline >= 0 && s->until > deadline)
 		s->until = deadline;
 }
@@ -242,6 +274,8 @@ ipc__spin_more(struct ipc__spin *s)
 
 	if (s->until == 0)
 		return false;
+	if (s->left >= 0)
+		return !spin_cancelled(s) && one_more_yield(s);
 	if (s->calls)
 		return !spin_cancelled(s) && one_more_call(s);
 	if (++s->count % 16 != 0) {

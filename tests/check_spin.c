@@ -51,11 +51,22 @@ __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 	return 0;
 }
 
+static void
+answer(void)
+{
+	while (answer_at != 0 && now >= answer_at) {
+		answer_at = again ? answer_at + again : 0;
+		expect(0, ipc_send(ch[0], "?", 1, 0));
+	}
+}
+
 int
 __wrap_sched_yield(void)
 {
 	yields++;
 	now += yield_ns;
+	if (ours)
+		answer();
 	if (cancel_at != 0 && now >= cancel_at) {
 		cancel_at = 0;
 		ipc_wake(ch[1]);
@@ -71,15 +82,6 @@ __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
 	for (int i = 0; i < cpus; i++)
 		CPU_SET_S((size_t)i, size, set);
 	return 0;
-}
-
-static void
-answer(void)
-{
-	while (answer_at != 0 && now >= answer_at) {
-		answer_at = again ? answer_at + again : 0;
-		expect(0, ipc_send(ch[0], "?", 1, 0));
-	}
 }
 
 int
@@ -229,6 +231,32 @@ START_TEST(on_one_cpu_it_yields_first)
 	expect_true(yields >= 100);
 	/* One that finds it; every so often one beforehand. */
 	expect_true(looks < 120);
+}
+END_TEST
+
+/* Two of them tell that the other side is not about to run. */
+START_TEST(on_one_cpu_it_yields_little_in_vain)
+{
+	cpus = 1;
+	wait_for(100, MS);
+	forget_counts();
+	wait_for(1000, MS);
+	expect_true(sleeps == 1000);
+	expect_true(yields > 0);
+	expect_true(yields < 1000 / 4);
+}
+END_TEST
+
+START_TEST(on_one_cpu_it_soon_yields_again)
+{
+	cpus = 1;
+	wait_for(100, MS);
+	yield_ns = 3000;
+	wait_for(100, 2000);
+	forget_counts();
+	wait_for(100, 2000);
+	expect_true(sleeps == 0);
+	expect_true(yields >= 100);
 }
 END_TEST
 
@@ -396,6 +424,21 @@ START_TEST(who_is_to_spin_is_woken_at_once)
 }
 END_TEST
 
+/* Its two ends are here, so they have one processor. */
+static void
+setup_ring(void)
+{
+	make("memfd:");
+}
+
+static void
+add_one_cpu(TCase *tc)
+{
+	tcase_add_test(tc, on_one_cpu_it_yields_first);
+	tcase_add_test(tc, on_one_cpu_it_yields_little_in_vain);
+	tcase_add_test(tc, on_one_cpu_it_soon_yields_again);
+}
+
 static void
 add_deadlines(const char *name, void (*make_it)(void))
 {
@@ -420,8 +463,11 @@ main(void)
 	tcase_add_test(tc, what_does_not_come_is_slept_for);
 	tcase_add_test(tc, a_side_that_slept_finds_that_the_other_became_fast);
 	tcase_add_test(tc, one_long_pause_is_no_reason_to_sleep);
-	tcase_add_test(tc, on_one_cpu_it_yields_first);
+	add_one_cpu(tc);
 	tcase_add_test(tc, it_does_not_yield_to_those_who_keep_the_cpu);
+	tc = tcase_open("looks of rings", 20);
+	tcase_add_checked_fixture(tc, setup_ring, teardown);
+	add_one_cpu(tc);
 	add_deadlines("deadlines of rings", setup_spinning_ring);
 	add_deadlines("deadlines of sockets", setup_spinning_socket);
 	tc = tcase_open("streams", 20);
