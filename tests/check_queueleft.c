@@ -452,6 +452,13 @@ lie(struct ipc__ticket *t, int which, int queue, int memory)
 	case 11:		/* behind another one that there is not */
 		t->bytes[14] |= 1;
 		break;
+	case 12: case 13:	/* bells that are none */
+		expect_sys(fcntl(memory, F_SETFL, O_NONBLOCK));
+		expect_sys(dup2(memory, t->fds[which - 10]));
+		break;
+	case 14:		/* a bell that waits */
+		expect_sys(fcntl(t->fds[2], F_SETFL, 0));
+		break;
 	}
 	return which == 0 || which == 9 ? 0 : -EBADMSG;
 }
@@ -527,6 +534,25 @@ START_TEST(two_queues_are_taken_one_behind_the_other)
 }
 END_TEST
 
+/* The other side has them too, and may clear O_NONBLOCK at any time. */
+START_TEST(a_bell_is_put_out_without_waiting)
+{
+	struct ipc__half *rx = half_of(&ipc__backend_sysvmq, IPC_RECV);
+	struct ipc__half *tx = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	struct ipc__ticket t;
+
+	begin_with("sysvmq", IPC_WAY_SESSION);
+	offer(rx, tx, &t);
+	for (unsigned i = 2; i < 4; i++)
+		expect_sys(fcntl(t.fds[i], F_SETFL, 0));
+	for (int i = 0; i < 2; i++)
+		expect(0, ipc__backend_sysvmq.arm(rx, IPC_RECV));
+	drop_offer(&t);
+	half_free(tx, true);
+	half_free(rx, true);
+}
+END_TEST
+
 /* Its receiver has used it already. */
 START_TEST(a_queue_that_was_used_is_no_new_one)
 {
@@ -596,8 +622,9 @@ main(void)
 	    2);
 
 	tc = tcase_open("offers", 20);
-	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 12);
+	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 15);
 	tcase_add_test(tc, two_queues_are_taken_one_behind_the_other);
+	tcase_add_test(tc, a_bell_is_put_out_without_waiting);
 	tcase_add_test(tc, a_queue_that_was_used_is_no_new_one);
 	tcase_add_test(tc, records_that_break_the_protocol_end_the_channel);
 	return suite_close();
