@@ -534,6 +534,37 @@ START_TEST(two_queues_are_taken_one_behind_the_other)
 }
 END_TEST
 
+/* Closing removes the note, and never what somebody handed over for one. */
+START_TEST(what_is_no_note_is_not_removed)
+{
+	struct ipc__half *rx = half_of(&ipc__backend_sysvmq, IPC_RECV);
+	struct ipc__half *tx = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	struct ipc__half *taken = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	const char *path = path_new();
+	struct ipc__ticket t;
+	char note[200];
+	ssize_t n;
+	int fd;
+
+	begin_with("sysvmq", IPC_WAY_SESSION);
+	offer(rx, tx, &t);
+	expect_sys(fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+	    0600));
+	if (_i == 1) {		/* it says what a note says */
+		expect_sys(n = pread(t.fds[0], note, sizeof note, 0));
+		expect(n, pwrite(fd, note, (size_t)n, 0));
+	}
+	expect_sys(dup2(fd, t.fds[0]));
+	expect(_i ? 0 : -EBADMSG, ipc__backend_sysvmq.take(taken, &t));
+	drop_offer(&t);
+	half_free(taken, true);
+	half_free(tx, true);
+	half_free(rx, true);
+	close(fd);
+	expect_sys(unlink(path));
+}
+END_TEST
+
 /* The other side has them too, and may clear O_NONBLOCK at any time. */
 START_TEST(a_bell_is_put_out_without_waiting)
 {
@@ -624,6 +655,7 @@ main(void)
 	tc = tcase_open("offers", 20);
 	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 15);
 	tcase_add_test(tc, two_queues_are_taken_one_behind_the_other);
+	tcase_add_loop_test(tc, what_is_no_note_is_not_removed, 0, 2);
 	tcase_add_test(tc, a_bell_is_put_out_without_waiting);
 	tcase_add_test(tc, a_queue_that_was_used_is_no_new_one);
 	tcase_add_test(tc, records_that_break_the_protocol_end_the_channel);

@@ -267,6 +267,9 @@ ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
 	    (count < TICKET_FDS && first == NULL))
 		return ipc__fail(EBADMSG, "a part of what was to be handed "
 		    "over is missing");
+	if (!ipc__msg_is_note(fds[0], (key_t)ipc__get32(p + 4)))
+		return ipc__fail(EBADMSG, "what was handed over with a queue "
+		    "is no note about it");
 	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0)
 		return rc;
 	ipc__sysvmq_start(h, id, ipc__get32(p + 16), ds.msg_qbytes);
