@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/socket.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <mqueue.h>
@@ -565,6 +566,35 @@ START_TEST(what_is_no_note_is_not_removed)
 }
 END_TEST
 
+/* Whoever hands a queue over has made it, or is root. */
+START_TEST(another_users_queue_is_nobodys_to_hand_over)
+{
+	const uid_t makers[] = { 0, 12345 };
+	struct ipc__half *rx = half_of(&ipc__backend_sysvmq, IPC_RECV);
+	struct ipc__half *tx = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	struct ipc__half *taken = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	struct ipc__ticket t;
+	int control[2];
+
+	begin_with("sysvmq", IPC_WAY_SESSION);
+	offer(rx, tx, &t);
+	if (geteuid() == 0) {
+		expect_sys(seteuid(makers[_i]));
+		expect_sys(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control));
+		expect_sys(seteuid(0));
+		t.control = control[0];
+		expect(_i ? -EBADMSG : 0,
+		    ipc__backend_sysvmq.take(taken, &t));
+		close(control[0]);
+		close(control[1]);
+	}
+	drop_offer(&t);
+	half_free(taken, true);
+	half_free(tx, true);
+	half_free(rx, true);
+}
+END_TEST
+
 /* The other side has them too, and may clear O_NONBLOCK at any time. */
 START_TEST(a_bell_is_put_out_without_waiting)
 {
@@ -656,6 +686,8 @@ main(void)
 	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 15);
 	tcase_add_test(tc, two_queues_are_taken_one_behind_the_other);
 	tcase_add_loop_test(tc, what_is_no_note_is_not_removed, 0, 2);
+	tcase_add_loop_test(tc, another_users_queue_is_nobodys_to_hand_over,
+	    0, 2);
 	tcase_add_test(tc, a_bell_is_put_out_without_waiting);
 	tcase_add_test(tc, a_queue_that_was_used_is_no_new_one);
 	tcase_add_test(tc, records_that_break_the_protocol_end_the_channel);
