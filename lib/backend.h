@@ -92,6 +92,9 @@ struct ipc__ticket {
 	/* take(): the half that the other ticket of this link has become; NULL:
 	 * there is none yet. */
 	const struct ipc__half *beside;
+	/* take(): the socket that it came over, by which the kernel says from
+	 * whom; or no socket. */
+	int		control;
 };
 
 struct ipc_backend;

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "barrier.h"
+#include "bellfd.h"
 #include "error.h"
 #include "ringquick.h"
 #include "shm.h"
@@ -459,15 +460,17 @@ shm_ready(struct ipc__half *h)
 static bool
 shm_put_out(struct ipc__half *h)
 {
-	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
+	char bytes[512];
 	ssize_t n;
 
+	shm_state(h)->lit = false;
+	if (!shm_state(h)->opened)
+		return ipc__bellfd_put_out(shm_own_bell(h));
 	if (shm_state(h)->shared)
 		ipc__shm_forget_notes(h);
 	do
 		n = read(shm_own_bell(h), bytes, sizeof bytes);
 	while (n < 0 && errno == EINTR);
-	shm_state(h)->lit = false;
 	return n > 0;
 }
 
