@@ -159,6 +159,37 @@ ipc__ring_nothing(struct ipc__ring *r)
 		__builtin_prefetch(r->hint);
 }
 
+/* Is there more in this word than we know?  An empty line that is closed counts
+ * as well. */
+static inline bool
+ring_newer(const struct ipc__ring *r, uint64_t word)
+{
+	return (word & 0x3f) == ipc__ring_tag(r, r->u) && word != r->word;
+}
+
+/* Looks at the word alone, and asks for the line where its payload will lie: so
+ * both are on their way at once. */
+bool
+ipc__ring_glance(const struct ipc__ring *r, unsigned *looks)
+{
+	const void *hint = r->hint ? r->hint : (const void *)r->at;
+	uint64_t word;
+
+	/* Many have come: let them gather. */
+	if (r->run >= LAZY_RUN)
+		return --*looks > 0;
+	while (*looks > 0) {
+		--*looks;
+		/* Relaxed: whoever takes it looks again. */
+		word = ipc__ring_get(&r->at->word, memory_order_relaxed);
+		if (ring_newer(r, word))
+			return true;
+		__builtin_prefetch(hint);
+		ipc__copy_pause();
+	}
+	return false;
+}
+
 static int
 ring_none(struct ipc__ring *r)
 {

@@ -22,8 +22,8 @@
 /* What makes a ring grow before it is full: bytes and lines per microsecond,
  * the latter for so many microseconds; of bytes as many have to have come as it
  * is to hold then, which pays for making that real. */
-#define FAST_BYTES	1000u
-#define FAST_LINES	8u
+#define FAST_BYTES	64u
+#define FAST_LINES	1u
 #define FAST_TIME	4000u
 
 /* Of a large record so much is shown at once: each costs the way of a line, and
@@ -320,10 +320,7 @@ ring_append(struct ipc__ring *r, unsigned code, unsigned cells,
 {
 	code |= (flags & IPC__MORE ? 0x40u : 0) |
 	    (flags & IPC__CONTROL ? 0x80u : 0);
-	r->word |= (uint64_t)code << 8 * (r->cell + 1);
-	r->cell += cells;
-	r->open = r->empty = false;
-	ring_foresee(r, cells);
+	(void)ring_note(r, code, cells);
 	r->held = true;
 	if (flags & IPC__HOLD)
 		return;

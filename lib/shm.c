@@ -301,29 +301,76 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 	return synced < 0 ? synced : rc;
 }
 
-bool
-ipc__shm_put(struct ipc__half *h, const void *data, size_t size)
+/* These two are for who has no time to lose; the next ones for the rest. */
+__attribute__((noinline))
+static bool
+shm_put_any(struct ipc__shm *s, const void *data, size_t size)
 {
-	struct ipc__shm *s = shm_state(h);
-
 	if (!s->direct || !ring_put(&s->ring, data, size))
 		return false;
 	shm_wake_receiver(s);
 	return true;
 }
 
-ssize_t
-ipc__shm_get(struct ipc__half *h, void *buffer, size_t room)
+__attribute__((noinline))
+static ssize_t
+shm_get_any(struct ipc__shm *s, void *buffer, size_t room, unsigned looks)
 {
-	struct ipc__shm *s = shm_state(h);
 	ssize_t n;
 
 	if (s->slots)
 		return -2;
-	n = ring_get(&s->ring, buffer, room);
+	n = ring_await(&s->ring, buffer, room, looks);
 	if (n >= 0)
 		shm_wake_sender(s);
 	return n;
+}
+
+__attribute__((noinline))
+static bool
+shm_put_woke(struct ipc__shm *s)
+{
+	shm_wake_receiver(s);
+	return true;
+}
+
+__attribute__((noinline))
+static ssize_t
+shm_get_woke(struct ipc__shm *s, ssize_t n)
+{
+	shm_wake_sender(s);
+	return n;
+}
+
+bool
+ipc__shm_put(struct ipc__half *h, const void *data, size_t size)
+{
+	struct ipc__shm *s = shm_state(h);
+	uint32_t token;
+
+	if (!s->direct || !ring_put_plain(&s->ring, size) ||
+	    !ring_put_short(&s->ring, data, size))
+		return shm_put_any(s, data, size);
+	return ipc__ring_sleeper(&s->ring, &token) ? shm_put_woke(s) : true;
+}
+
+ssize_t
+ipc__shm_get(struct ipc__half *h, void *buffer, size_t room)
+{
+	struct ipc__shm *s = shm_state(h);
+	uint32_t token;
+	ssize_t n;
+
+	if (!ring_get_plain(&s->ring) ||
+	    (n = ring_get_short(&s->ring, buffer, room)) < 0)
+		return shm_get_any(s, buffer, room, 0);
+	return ipc__ring_sleeper(&s->ring, &token) ? shm_get_woke(s, n) : n;
+}
+
+ssize_t
+ipc__shm_await(struct ipc__half *h, void *buffer, size_t room, unsigned looks)
+{
+	return shm_get_any(shm_state(h), buffer, room, looks);
 }
 
 int

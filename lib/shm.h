@@ -108,6 +108,8 @@ int	ipc__shm_reserve(struct ipc__half *h, void **data, size_t size);
 int	ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags);
 bool	ipc__shm_put(struct ipc__half *h, const void *data, size_t size);
 ssize_t	ipc__shm_get(struct ipc__half *h, void *buffer, size_t room);
+ssize_t	ipc__shm_await(struct ipc__half *h, void *buffer, size_t room,
+	    unsigned looks);
 int	ipc__shm_put_many(struct ipc__half *h, const struct iovec *messages,
 	    int count, size_t most);
 int	ipc__shm_get_many(struct ipc__half *h, struct iovec *messages,
