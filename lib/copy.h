@@ -54,7 +54,7 @@ struct ipc__pace {
 };
 
 /* Adds what was done; true if that is `much' by now and went at a pace of at
- * least `fast' per microsecond. */
+ * least `fast' per millisecond. */
 bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t much,
 	    uint64_t fast);
 

@@ -15,6 +15,10 @@
 #define LAZY_RUN	8u
 #define LAZY_PAUSES	64u
 #define LAZY_FEW	3u
+/* Of many looks the last ones are slower.  The first have no pause: where no
+ * cache is shared, what they take from the sender is less than what comes
+ * late. */
+#define LOOKS_LAZY	64u
 
 #define TINY_BYTES	sizeof ((struct ipc__ring_head *)0)->tiny
 
@@ -185,7 +189,8 @@ ipc__ring_glance(const struct ipc__ring *r, unsigned *looks)
 		if (ring_newer(r, word))
 			return true;
 		__builtin_prefetch(hint);
-		ipc__copy_pause();
+		if (*looks < LOOKS_LAZY)
+			ipc__copy_pause();
 	}
 	return false;
 }
