@@ -166,8 +166,9 @@ SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 BENCH_OBJ := $(call obj,$(BENCH_SRC))
 FUZZ_OBJ := $(call obj,$(FUZZ_SRC) $(if $(FUZZ_SRC),$(S)fuzz/main.c))
 PB_OBJ := $(call obj,$(PB_SRC))
+ABI_OBJ := $(call obj,$(wildcard $(S)tests/abi/*.c))
 ALL_OBJ := $(LIB_OBJ) $(TOOL_OBJ) $(TEST_OBJ) $(SUPPORT_OBJ) $(FUZZ_OBJ) \
-	$(BENCH_OBJ) $(O)/bench/main.o
+	$(BENCH_OBJ) $(ABI_OBJ) $(O)/bench/main.o
 
 LIBS := $(O)/$(LIBREAL) $(O)/$(SONAME) $(O)/libipc.so $(O)/libipc.a
 PB_ALL := $(if $(PB_SRC),$(O)/$(PB_REAL) $(O)/$(PB_SONAME) \
@@ -367,6 +368,25 @@ $(O)/tests/check_protobuf: $(O)/tests/check_protobuf.pb-c.o \
 $(O)/tests/check_protobuf: MORE = $(if $(PB),$(O)/tests/check_protobuf.pb-c.o \
 	$(O)/libipc-protobuf-c.a $(PB_LIBS))
 
+# What check_abi32 starts: one program for two word sizes, where the compiler
+# makes both, with a few functions for one to which there is no libbsd.
+ABI32 := $(O)/tests/abi32
+CAN_ABI32 = $(if $(SANITIZE)$(filter 4,$(LONG_SIZE)),,$(call lazy,CAN_ABI32, \
+	echo 'int main(void) { return 0; }' | $(CC) -m32 -pthread -x c - \
+	-o /dev/null 2>/dev/null && echo yes))
+$(O)/tests/abi/peer: ABI_MORE = $(if $(filter 4,$(LONG_SIZE)),,%/bsd.o)
+$(O)/tests/abi/peer: $(ABI_OBJ) $(O)/libipc.a
+	$(say) LD 'tests/abi/peer'
+	$(Q)$(LINK) -o $@ $(filter-out $(ABI_MORE),$(ABI_OBJ)) $(O)/libipc.a \
+	    $(LIB_LIBS)
+
+$(ABI32)/peer: FORCE | $(AFTER_SETUP)
+	$(if $(CAN_ABI32),+$(Q)$(MAKE) --no-print-directory \
+	    -f $(TOP)/Makefile O=$(ABI32) CC='$(CC) -m32' \
+	    CFLAGS='-O0 -Wno-psabi' BSD_CFLAGS='$(BSD_CFLAGS)' BSD_LIBS= \
+	    $(ABI32)/tests/abi/peer)
+
+run-abi32: $(O)/tests/abi/peer $(ABI32)/peer
 $(RUNS): run-%: $(O)/tests/check_% $(COMMAND) $(EXAMPLES)
 	@$(RUN) -c -t $(CHECK_TIMEOUT) $(O)/results check_$* \
 	    $(CHECK_RUNNER) $(O)/tests/check_$*
@@ -407,8 +427,8 @@ check-model: ## spin finds no fault in the ring's sleeping and shrinking
 # The tests that repeat themselves, as often as their heads say: hours.  How
 # long a hostile side is at it is 18 ms for each percent: three minutes.
 LONG := death fork futexlock gc idle journal journalkill lock names8 namerace \
-	order queueleft reopen restart ring rpchostile rpcmany scribble shm \
-	shmopen synckill syncnames8 sysname threads unixname wake
+	order queueleft reopen restart ring rpchostile rpcmany scribble shmflow \
+	shmhostile shmopen synckill syncnames8 sysname threads unixname wake
 ROUNDS ?= 10000
 check-long: ## the kill and race tests at length: ROUNDS (10000) percent of check
 	@IPC_TEST_ROUNDS=$(ROUNDS) IPC_CHECK_HOSTILE=$$(($(ROUNDS) * 18)) \

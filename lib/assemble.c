@@ -320,7 +320,7 @@ ipc__ended(struct ipc_channel *ch)
 		ipc__ready_forget(&in->ready);
 		if ((rc = ipc__be_again(in->half)) < 0)
 			return rc;
-		return code;
+		return rc == IPC__TOLD ? -EAGAIN : code;
 	}
 	tell_sender(ch, code);
 	return in->end = code;

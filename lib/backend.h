@@ -81,6 +81,7 @@ struct ipc__aside {
  * 64 bytes that say the rest.  take() consumes in the order of give(). */
 #define IPC__TICKET_FDS		8
 #define IPC__TICKET_BYTES	64
+struct ipc__half;
 struct ipc__ticket {
 	int		fds[IPC__TICKET_FDS];
 	unsigned	fd_count;
@@ -88,6 +89,9 @@ struct ipc__ticket {
 	unsigned char	bytes[IPC__TICKET_BYTES];
 	size_t		size;
 	size_t		next;		/* take(): the first not consumed */
+	/* take(): the half that the other ticket of this link has become; NULL:
+	 * there is none yet. */
+	const struct ipc__half *beside;
 };
 
 struct ipc_backend;
@@ -149,6 +153,11 @@ struct ipc_backend {
 	 * IPC_SEND, or both ways each).  The address may have no name. */
 	int (*pair)(struct ipc__half *a, struct ipc__half *b,
 	    const struct ipc__address *);
+	/* Two links at once, where that costs less: h[0] receives what h[1]
+	 * sends, and h[2] what h[3] sends; an end of the first is given and
+	 * taken before one of the second.  -EFBIG: they are too large together
+	 * and may not be so one by one.  NULL: they are made one by one. */
+	int (*pair_both)(struct ipc__half *h[4], const struct ipc__address *);
 
 	/* The named object itself, in direction h->dir.  NULL: no such way. */
 	int (*open)(struct ipc__half *h, const struct ipc__address *,
@@ -252,6 +261,10 @@ struct ipc_backend {
 	 * meanwhile, look again; 0: it is safe to wait.  NULL: the kernel's
 	 * descriptors do that by themselves. */
 	int (*arm)(struct ipc__half *h, int dir);
+	/* Is that how it is still, as far as can be known without a system
+	 * call: armed, and nothing there?  Once descriptors have shown anything
+	 * arm() is asked.  NULL: that is not known. */
+	bool (*armed)(struct ipc__half *h, int dir);
 	/* Armed: when a receiver wants to be armed anew, though nothing comes
 	 * (monotonic ns), as there is memory to give back; or -1.  NULL:
 	 * never. */
@@ -277,8 +290,11 @@ struct ipc_backend {
 	 */
 
 	/* An opened half met the end of all its senders: get ready for the
-	 * next one, return 1 if h->fd is another object now.  NULL: 0. */
+	 * next one, return 1 if h->fd is another object now; or IPC__TOLD.
+	 * NULL: 0. */
 	int (*again)(struct ipc__half *h);
+#define IPC__TOLD	2	/* that end was told before: only somebody who
+				   had not become a sender yet has gone */
 	/* One direction of a two-way half.  NULL: closing the half does it. */
 	int (*shutdown)(struct ipc__half *h, int dir);
 	/* Makes room for what this process still wants to say before it closes

@@ -35,7 +35,7 @@ batch_frames(struct ipc__out *out, const struct iovec *messages, int count,
     int *taken)
 {
 	size_t atomic = out->half->atomic, room = BATCH_SIZE;
-	size_t most = BATCH_SIZE / 4, n;
+	size_t most = IPC__PIECE_HEAD_FROM - 1, n;
 	unsigned char *p = out->batch, *end;
 	bool whole = atomic > 0;
 	int i;

@@ -52,6 +52,13 @@ ipc__be_pair(const struct ipc_backend *be, struct ipc__half *a,
 }
 
 int
+ipc__be_pair_both(const struct ipc_backend *be, struct ipc__half *h[4],
+    const struct ipc__address *address)
+{
+	return be->pair_both(h, address);
+}
+
+int
 ipc__be_open(struct ipc__half *h, const struct ipc__address *a, int flags)
 {
 	if (h->be->open == NULL)
@@ -262,6 +269,12 @@ ipc__be_disarm(struct ipc__half *h, int dir)
 {
 	if (h->be->disarm != NULL)
 		h->be->disarm(h, dir);
+}
+
+bool
+ipc__be_armed(struct ipc__half *h, int dir)
+{
+	return h->be->armed != NULL && h->be->armed(h, dir);
 }
 
 bool

@@ -18,6 +18,15 @@ ipc__now(void)
 }
 
 int64_t
+ipc__tick(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t
 ipc__deadline(int timeout)
 {
 	return timeout < 0 ? -1 : ipc__now() + (int64_t)timeout * 1000000;

@@ -79,6 +79,9 @@ struct ipc__in {
 	bool		busy;		/* stopped early: look again at once */
 	unsigned	vain;		/* first looks in a row that found
 					   nothing */
+	unsigned	scans;		/* looks in a row without waiting that
+					   found nothing, */
+	int64_t		scanned;	/* the last that asked the life line */
 	bool		spun;		/* before it went the long way */
 	bool		outlives;	/* an opened object: its end is not
 					   final */
@@ -242,6 +245,8 @@ int ipc__be_connect(struct ipc__half *h, const struct ipc__address *a,
 int ipc__be_connected(struct ipc__half *h);
 int ipc__be_where(const struct ipc__half *h, char *buffer, size_t size);
 int ipc__be_adopt(struct ipc__half *h, int fd, bool listening);
+int ipc__be_pair_both(const struct ipc_backend *be, struct ipc__half *h[4],
+    const struct ipc__address *address);
 int ipc__be_give(struct ipc__half *h, struct ipc__ticket *t);
 int ipc__be_take(struct ipc__half *h, struct ipc__ticket *t);
 void ipc__be_passed(struct ipc__half *h, pid_t pid);
@@ -264,6 +269,7 @@ int ipc__be_arm(struct ipc__half *h, int dir);
 int64_t ipc__be_calm(const struct ipc__half *h);
 int ipc__be_beside(struct ipc__half *h);
 void ipc__be_disarm(struct ipc__half *h, int dir);
+bool ipc__be_armed(struct ipc__half *h, int dir);
 bool ipc__be_over(struct ipc__half *h);
 int ipc__be_block(struct ipc__half *h, int dir);
 int ipc__be_again(struct ipc__half *h);
@@ -426,7 +432,9 @@ void ipc__fork_own(bool on);		/* our own fork, which will exec */
 /*
  * clock.c
  */
-int64_t ipc__now(void);			/* monotonic, ns */
+int64_t ipc__now(void);
+/* The same, as of the last tick: some milliseconds ago, for a few ns. */
+int64_t ipc__tick(void);			/* monotonic, ns */
 int64_t ipc__deadline(int timeout);	/* -1: never */
 /* ms until then, at least 1. */
 int ipc__left(int64_t deadline);

@@ -57,12 +57,19 @@ pieces(size_t total)
 	return total == 0 ? 1 : (total + IPC__PIECE - 1) / IPC__PIECE;
 }
 
+/* What lies before the payload of each. */
+static size_t
+piece_head(size_t total)
+{
+	return total < IPC__PIECE_HEAD_FROM ? IPC__HEADER : IPC__PIECE_HEAD;
+}
+
 size_t
 ipc__wire_size(size_t total, size_t atomic)
 {
 	if (total + IPC__HEADER <= atomic)
 		return total + IPC__HEADER;
-	return total + (pieces(total) + 1) * IPC__HEADER;
+	return total + pieces(total) * piece_head(total) + IPC__HEADER;
 }
 
 int
@@ -110,14 +117,15 @@ ipc__iov_size(const struct iovec *iov, int count)
 static size_t
 locate(size_t total, size_t done, size_t *inside)
 {
-	size_t n = pieces(total), body = total + n * IPC__HEADER, k;
+	size_t n = pieces(total), head = piece_head(total), k;
+	size_t body = total + n * head;
 
 	if (done >= body) {
 		*inside = done - body;
 		return n;
 	}
-	k = done / (IPC__HEADER + IPC__PIECE);
-	*inside = done % (IPC__HEADER + IPC__PIECE);
+	k = done / (head + IPC__PIECE);
+	*inside = done % (head + IPC__PIECE);
 	return k;
 }
 
@@ -127,50 +135,60 @@ piece_size(size_t total, size_t k)
 	return min_size(IPC__PIECE, total - k * IPC__PIECE);
 }
 
+/* Empty pieces, and the header behind them. */
+static void
+put_head(unsigned char *p, size_t head, uint32_t word)
+{
+	for (; head > IPC__HEADER; head -= IPC__HEADER, p += IPC__HEADER)
+		ipc__put32(p, IPC__FRAME_MORE);
+	ipc__put32(p, word);
+}
+
 /* One frame from byte `inside' of it on; *used grows.  Returns how many of its
  * bytes did not fit into the iovecs. */
 static size_t
 put_frame(struct iovec *to, int max, int *used, unsigned char *header,
-    uint32_t word, size_t inside, const struct iovec *from, int count,
-    size_t skip)
+    size_t head, uint32_t word, size_t inside, const struct iovec *from,
+    int count, size_t skip)
 {
 	size_t got, size = word & IPC__FRAME_LENGTH;
 
-	ipc__put32(header, word);
-	if (inside < IPC__HEADER) {
+	if (inside < head) {
+		put_head(header, head, word);
 		to[*used].iov_base = header + inside;
-		to[(*used)++].iov_len = IPC__HEADER - inside;
-		inside = IPC__HEADER;
+		to[(*used)++].iov_len = head - inside;
+		inside = head;
 	}
-	inside -= IPC__HEADER;
+	inside -= head;
 	*used += ipc__slice(to + *used, max - *used, from, count,
 	    skip + inside, size - inside, &got);
 	return size - inside - got;
 }
 
 int
-ipc__wire(struct iovec *to, int max, unsigned char (*headers)[IPC__HEADER],
-    const struct iovec *from, int count, size_t total, size_t atomic,
-    size_t done)
+ipc__wire(struct iovec *to, int max,
+    unsigned char (*headers)[IPC__PIECE_HEAD], const struct iovec *from,
+    int count, size_t total, size_t atomic, size_t done)
 {
-	size_t k, n, inside;
+	size_t k, n, inside, head = piece_head(total);
 	int used = 0, h = 0;
 
 	if (total + IPC__HEADER <= atomic) {
-		put_frame(to, max, &used, headers[0], (uint32_t)total, done,
-		    from, count, 0);
+		put_frame(to, max, &used, headers[0], IPC__HEADER,
+		    (uint32_t)total, done, from, count, 0);
 		return used;
 	}
 	n = pieces(total);
 	for (k = locate(total, done, &inside); k < n && used + 1 < max; k++) {
-		if (put_frame(to, max, &used, headers[h++], IPC__FRAME_MORE |
-		    (uint32_t)piece_size(total, k), inside, from, count,
-		    k * IPC__PIECE) > 0)
+		if (put_frame(to, max, &used, headers[h++], head,
+		    IPC__FRAME_MORE | (uint32_t)piece_size(total, k), inside,
+		    from, count, k * IPC__PIECE) > 0)
 			return used;
 		inside = 0;
 	}
 	if (k == n && used < max)
-		put_frame(to, max, &used, headers[h], 0, inside, from, 0, 0);
+		put_frame(to, max, &used, headers[h], IPC__HEADER, 0, inside,
+		    from, 0, 0);
 	return used;
 }
 
@@ -180,10 +198,17 @@ ipc__wire_rest(size_t total, size_t done, unsigned char head[IPC__HEADER],
 {
 	size_t inside, n = pieces(total), k = locate(total, done, &inside);
 	size_t size = k < n ? piece_size(total, k) : 0;
+	size_t before = k < n ? piece_head(total) - IPC__HEADER : 0;
 	unsigned char word[IPC__HEADER];
 	unsigned left = 0;
 
 	*zeros = 0;
+	/* An empty piece before it is completed, and no other begun. */
+	if (inside < before) {
+		inside %= IPC__HEADER;
+		size = 0;
+	} else
+		inside -= before;
 	if (inside == 0)
 		return 0;
 	/* A last header that is begun becomes that of one more piece: its

@@ -24,6 +24,14 @@
 #define IPC__FRAME_LENGTH	UINT32_C(0x3fffffff)
 #define IPC__HEADER		4
 #define IPC__PIECE		65536	/* payload of a piece on a stream */
+/* Before each piece of a message from this size on lie as many empty pieces as
+ * make so many bytes with its header.  For a copy of a processor (rep movsb)
+ * whose target lies 1 to 15 bytes behind its source within their pages takes
+ * ten times as long, and behind a header alone that is where the kernel's pages
+ * lie to a sender's buffer that begins a page, or to the receiver's that comes
+ * from malloc. */
+#define IPC__PIECE_HEAD		32
+#define IPC__PIECE_HEAD_FROM	16385
 
 /* The byte before a record whose mechanism carries no flags. */
 #define IPC__TAG_MORE		0x01
@@ -88,10 +96,10 @@ bool ipc__control_get(const unsigned char *p, size_t size, unsigned *kind,
 size_t ipc__wire_size(size_t total, size_t atomic);
 
 /* The part of that image from byte `done' on, as iovecs; at most max of them.
- * headers: storage for at least max / 2 + 1 words.  Returns how many. */
-int ipc__wire(struct iovec *to, int max, unsigned char (*headers)[IPC__HEADER],
-    const struct iovec *from, int count, size_t total, size_t atomic,
-    size_t done);
+ * headers: storage for at least max / 2 + 1 heads.  Returns how many. */
+int ipc__wire(struct iovec *to, int max,
+    unsigned char (*headers)[IPC__PIECE_HEAD], const struct iovec *from, int count,
+    size_t total, size_t atomic, size_t done);
 
 /* What completes the piece that is under way at `done': the rest of its header
  * and how many bytes behind.  Returns the length of the rest of the header. */

@@ -214,11 +214,12 @@ ipc__tickets_give(struct ipc__link *l, unsigned char *p, size_t *size,
 /* Where the tickets of what was received begin. */
 static int
 take_one(struct ipc__half **out, const struct ipc_backend *be, int dir,
-    struct ipc__greeter *g, const struct ipc__greeting *offer, int i)
+    struct ipc__greeter *g, const struct ipc__greeting *offer, int i,
+    const struct ipc__half *beside)
 {
 	size_t at = IPC__GREETING + (i ? offer->sizes[0] : 0);
 	unsigned first = i ? offer->fds[0] : 0;
-	struct ipc__ticket t = { 0 };
+	struct ipc__ticket t = { .beside = beside };
 	struct ipc__half *h;
 	int rc;
 
@@ -252,7 +253,8 @@ ipc__tickets_take(struct ipc__link *l, const struct ipc_backend *be, int dir,
 
 	memset(l, 0, sizeof *l);
 	if (be->traits & IPC__TWOWAY) {
-		rc = take_one(&l->rx[1], be, IPC_DUPLEX, g, offer, 0);
+		rc = take_one(&l->rx[1], be, IPC_DUPLEX, g, offer, 0,
+		    NULL);
 		l->tx[1] = l->rx[1];
 		if (!(dir & IPC_RECV))
 			l->rx[1] = NULL;
@@ -261,9 +263,11 @@ ipc__tickets_take(struct ipc__link *l, const struct ipc_backend *be, int dir,
 		return rc;
 	}
 	if (dir & IPC_RECV)
-		rc = take_one(&l->rx[1], be, IPC_RECV, g, offer, 0);
+		rc = take_one(&l->rx[1], be, IPC_RECV, g, offer, 0,
+		    NULL);
 	if (rc == 0 && dir & IPC_SEND)
-		rc = take_one(&l->tx[1], be, IPC_SEND, g, offer, 1);
+		rc = take_one(&l->tx[1], be, IPC_SEND, g, offer, 1,
+		    l->rx[1]);
 	if (rc < 0)
 		ipc__link_drop(l, true);
 	return rc;

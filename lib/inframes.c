@@ -11,7 +11,8 @@
 #include "recv.h"
 
 #define DIRECT	(IPC__AHEAD_SIZE / 4)	/* more of a frame is not copied */
-#define GLANCE	16u			/* a header and what ends before it */
+#define GLANCE	(IPC__HEADER + IPC__PIECE_HEAD)	/* the end of one message and the
+					   beginning of another */
 #define LITTLE	256u			/* a read of a few small messages */
 #define SOME	4096u			/* and of some more of them */
 
@@ -89,7 +90,7 @@ eat(struct ipc_channel *ch, int *budget)
 			*budget -= IPC__IDLE_COST;
 			continue;
 		}
-		*budget -= in->frame.left > 0 ? 1 : IPC__IDLE_COST;
+		--*budget;
 		if ((rc = eat_payload(ch)) < 0)
 			return rc;
 		in->frame.known = false;

@@ -82,11 +82,42 @@ one_link(const struct ipc__address *a, int dir_a, int dir_b,
 	return rc;
 }
 
+/* Both at once: -EFBIG where they do not go together. */
+static int
+both_links(struct ipc__link *l, const struct ipc__address *a)
+{
+	struct ipc__half *h[4];
+	int i, rc = 0;
+
+	for (i = 0; i < 4; i++) {
+		h[i] = ipc__half_new(a->be, i % 2 ? IPC_SEND : IPC_RECV);
+		if (h[i] == NULL)
+			rc = -ENOMEM;
+	}
+	if (rc == 0)
+		rc = ipc__be_pair_both(a->be, h, a);
+	if (rc < 0) {
+		for (i = 0; i < 4; i++)
+			free(h[i]);
+		return rc;
+	}
+	/* Of what is handed over, the receiving half goes first. */
+	l->rx[1] = h[0];
+	l->tx[0] = h[1];
+	l->rx[0] = h[2];
+	l->tx[1] = h[3];
+	return 0;
+}
+
 static int
 half_links(struct ipc__link *l, const struct ipc__address *a, int dir)
 {
 	int rc = 0;
 
+	if (dir == IPC_DUPLEX && a->be->pair_both != NULL &&
+	    (rc = both_links(l, a)) != -EFBIG)
+		return rc;
+	rc = 0;
 	if (dir & IPC_RECV)
 		rc = one_link(a, IPC_RECV, IPC_SEND, &l->rx[0], &l->tx[1]);
 	if (rc == 0 && dir & IPC_SEND)
@@ -155,15 +186,15 @@ struct pair_request {
 	bool		     passes;
 };
 
+/* Both were made by us. */
 static void
-own_peer(struct ipc_channel *ch)
+own_peers(struct ipc_channel *ends[2])
 {
-	if (!(ch->caps & IPC_CAP_PEER))
+	if (!(ends[0]->caps & IPC_CAP_PEER))
 		return;
-	ch->peer.struct_size = sizeof ch->peer;
-	ch->peer.pid = getpid();
-	ch->peer.uid = geteuid();
-	ch->peer.gid = getegid();
+	ends[0]->peer = (struct ipc_peer){ sizeof ends[0]->peer, getpid(),
+	    geteuid(), getegid() };
+	ends[1]->peer = ends[0]->peer;
 }
 
 /* The end of the other direction, of the same address. */
@@ -215,8 +246,7 @@ try_pair(struct ipc__address *a, void *arg)
 	}
 	ipc__attach_end(ends[0], &link, 0);
 	ipc__attach_end(ends[1], &link, 1);
-	own_peer(ends[0]);
-	own_peer(ends[1]);
+	own_peers(ends);
 	atomic_store(&ends[0]->turn, ends[0]->half_duplex);
 	r->ends[0] = ends[0];
 	r->ends[1] = ends[1];

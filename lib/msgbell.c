@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The bell of a private System V queue: two eventfds and a page of shared
- * memory with one word for each side, `asleep'.  Only who finds the other side
- * asleep makes the system call that wakes it.
+ * The bell of a private System V queue: two eventfds and, in a page of shared
+ * memory, one word for each side, `asleep'.  Only who finds the other side
+ * asleep makes the system call that wakes it.  The queues of both directions of
+ * a channel have one page together.
  *
  *	sleeper				waker
  *	 1 eventfd is emptied		 a the queue is changed
@@ -87,22 +88,61 @@ bell_alloc(void)
 	return b;
 }
 
+static int
+bell_eventfds(struct ipc__bell *b)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		b->fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (b->fd[i] == -1)
+			return ipc__fail_sys("eventfd");
+	}
+	return 0;
+}
+
 int
 ipc__bell_new(struct ipc__bell **out)
 {
 	struct ipc__bell *b = bell_alloc();
-	int i, rc;
+	int rc;
 
 	if (b == NULL)
 		return -ENOMEM;
 	rc = b->mem = make_memory();
 	if (rc >= 0)
 		rc = map(b);
-	for (i = 0; i < 2 && rc >= 0; i++) {
-		b->fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (b->fd[i] == -1)
-			rc = ipc__fail_sys("eventfd");
+	if (rc >= 0)
+		rc = bell_eventfds(b);
+	if (rc < 0) {
+		ipc__bell_unref(b);
+		return rc;
 	}
+	*out = b;
+	return 0;
+}
+
+static struct ipc__bell *
+bell_behind(struct ipc__bell *first)
+{
+	struct ipc__bell *b = bell_alloc();
+
+	if (b == NULL)
+		return NULL;
+	b->host = ipc__bell_ref(first);
+	b->page = first->page + 1;
+	return b;
+}
+
+int
+ipc__bell_second(struct ipc__bell **out, struct ipc__bell *first)
+{
+	struct ipc__bell *b = bell_behind(first);
+	int rc;
+
+	if (b == NULL)
+		return -ENOMEM;
+	rc = bell_eventfds(b);
 	if (rc < 0) {
 		ipc__bell_unref(b);
 		return rc;
@@ -126,28 +166,36 @@ check_memory(int fd)
 	return 0;
 }
 
-int
-ipc__bell_join(struct ipc__bell **out, int mem, const int fd[2])
+/* Mapped, it is closed: nobody will be given it by us. */
+static int
+join_memory(struct ipc__bell *b, int mem)
 {
-	struct ipc__bell *b;
-	int rc;
+	int rc = check_memory(mem);
 
-	rc = check_memory(mem);
 	if (rc < 0)
 		return rc;
-	b = bell_alloc();
-	if (b == NULL)
-		return -ENOMEM;
 	b->mem = mem;
 	rc = map(b);
+	b->mem = -1;
+	if (rc == 0)
+		close(mem);
+	return rc;
+}
+
+int
+ipc__bell_join(struct ipc__bell **out, int mem, const int fd[2],
+    struct ipc__bell *first)
+{
+	struct ipc__bell *b = first ? bell_behind(first) : bell_alloc();
+	int rc;
+
+	if (b == NULL)
+		return -ENOMEM;
+	rc = first ? 0 : join_memory(b, mem);
 	if (rc < 0) {
-		b->mem = -1;
 		ipc__bell_unref(b);
 		return rc;
 	}
-	/* It is mapped, and nobody will be given it by us. */
-	close(mem);
-	b->mem = -1;
 	b->fd[0] = fd[0];
 	b->fd[1] = fd[1];
 	*out = b;
@@ -176,7 +224,9 @@ ipc__bell_unref(struct ipc__bell *b)
 			close(b->fd[i]);
 	if (b->mem != -1)
 		close(b->mem);
-	if (b->page != NULL)
+	if (b->host != NULL)
+		ipc__bell_unref(b->host);
+	else if (b->page != NULL)
 		munmap(b->page, PAGE);
 	free(b);
 }

@@ -187,7 +187,7 @@ make_name(const struct ipc__address *a, const char *name)
 
 	if (ipc__sysname_find(IPC__SYSV_MSG, name, &found) == 0)
 		ipc__sysname_forget(IPC__SYSV_MSG, name, found.id);
-	rc = ipc__msg_make(&m, name);
+	rc = ipc__msg_make(&m, 1, name);
 	if (rc < 0)
 		return rc;
 	rc = ipc__msg_shape(m.id, &a->opt, a->opt.capacity, a->opt.mode);

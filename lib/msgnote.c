@@ -247,12 +247,22 @@ try_make(int dir, struct note *n, struct ipc__msg_made *m)
 	return rc;
 }
 
+static int
+make_next(int dir, struct note *n, struct ipc__msg_made *m)
+{
+	n->id = -1;
+	do
+		n->key = (key_t)arc4random();
+	while (n->key == IPC_PRIVATE);
+	return try_make(dir, n, m);
+}
+
 int
-ipc__msg_make(struct ipc__msg_made *m, const char *name)
+ipc__msg_make(struct ipc__msg_made *m, int count, const char *name)
 {
 	char path[IPC__PATH_MAX];
 	struct note n = { .name = "-" };
-	int i, dir, rc = 0;
+	int i, dir, made = 0, rc = 0;
 
 	if (name[0] != '\0')
 		rc = ipc__name_encode(name, PLAIN, n.name, sizeof n.name);
@@ -260,21 +270,21 @@ ipc__msg_make(struct ipc__msg_made *m, const char *name)
 		return rc;
 	for (i = 0, rc = -EEXIST; i < TRIES && (rc == -EEXIST ||
 	    rc == -ENOENT); i++) {
-		n.id = -1;
-		do
-			n.key = (key_t)arc4random();
-		while (n.key == IPC_PRIVATE);
-		dir = ipc__sysname_open(true, path, sizeof path);
+		rc = dir = ipc__sysname_open(true, path, sizeof path);
 		if (dir < 0)
-			return dir;
-		rc = try_make(dir, &n, m);
-		if (rc == 0)
+			break;
+		while (made < count &&
+		    (rc = make_next(dir, &n, &m[made])) == 0)
+			made++;
+		if (made > 0)
 			close(dir);	/* which is not empty now */
 		else
 			ipc__sysname_close(dir, path);
 	}
 	if (rc == -EEXIST || rc == -ENOENT)
-		return ipc__fail(-rc, "%s: no queue could be noted", path);
+		rc = ipc__fail(-rc, "%s: no queue could be noted", path);
+	while (rc < 0 && made > 0)
+		ipc__msg_unmake(&m[--made]);
 	return rc;
 }
 
@@ -348,6 +358,13 @@ ipc__msg_end(int hold, key_t key, int id)
 	msgctl(id, IPC_RMID, NULL);
 	remove_held(hold, key);
 	close(hold);
+}
+
+void
+ipc__msg_unmake(struct ipc__msg_made *m)
+{
+	ipc__msg_end(m->hold[0], m->key, m->id);
+	close(m->hold[1]);
 }
 
 /* Has it got the name that it was made for?  Negative: not to be known now. */

@@ -34,9 +34,11 @@ struct ipc__msg_made {
 	int	hold[2];
 };
 
-/* Makes a queue that is noted before it is there; mode 0600.  name: what it is
- * going to be called, or "". */
-int ipc__msg_make(struct ipc__msg_made *m, const char *name);
+/* Makes queues that are noted before they are there; mode 0600; all or none.
+ * name: what it is going to be called, or "". */
+int ipc__msg_make(struct ipc__msg_made *m, int count, const char *name);
+/* Removes it, before anybody else has it. */
+void ipc__msg_unmake(struct ipc__msg_made *m);
 
 /* It has a name of its own now: nobody needs to hold it. */
 void ipc__msg_keep(struct ipc__msg_made *m);
@@ -84,14 +86,20 @@ int ipc__msg_stat(int id, struct msqid_ds *ds);
 struct ipc__bell_page;
 struct ipc__bell {
 	_Atomic unsigned refs;
+	struct ipc__bell *host;	/* whose page it shares; NULL: its own */
 	struct ipc__bell_page *page;
-	int	mem;		/* its memory */
+	int	mem;		/* its memory; -1: handed over */
 	int	fd[2];		/* eventfds: who receives, who sends */
 };
 
 int ipc__bell_new(struct ipc__bell **b);
-/* The other process's; takes the descriptors over on success. */
-int ipc__bell_join(struct ipc__bell **b, int mem, const int fd[2]);
+/* One for the queue of the other direction, in the same page; which has no more
+ * than these two in it. */
+int ipc__bell_second(struct ipc__bell **b, struct ipc__bell *first);
+/* The other process's; takes the descriptors over on success.  first: the one
+ * in whose page it is; mem is -1 then. */
+int ipc__bell_join(struct ipc__bell **b, int mem, const int fd[2],
+    struct ipc__bell *first);
 struct ipc__bell *ipc__bell_ref(struct ipc__bell *b);
 void ipc__bell_unref(struct ipc__bell *b);
 

@@ -91,6 +91,17 @@ ipc__queue_check_priority(unsigned priority)
 }
 
 size_t
+ipc__gathered(const struct iovec *iov, int count)
+{
+	size_t size = 0;
+	int i;
+
+	for (i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	return size;
+}
+
+size_t
 ipc__gather(void *to, const struct iovec *iov, int count)
 {
 	unsigned char *p = to;

@@ -59,6 +59,7 @@ int ipc__queue_missing(const struct ipc__address *a);
 int ipc__queue_check_priority(unsigned priority);
 
 /* Records that do not lie in one piece. */
+size_t ipc__gathered(const struct iovec *iov, int count);	/* its size */
 size_t ipc__gather(void *to, const struct iovec *iov, int count);
 void ipc__scatter(const struct iovec *iov, int count, const void *from,
     size_t size);

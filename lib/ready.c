@@ -448,7 +448,7 @@ ipc__side_ready(struct ipc_channel *ch, int dir)
 
 	return h != NULL && h->be->arm != NULL && ch->greet == NULL &&
 	    !(dir == IPC_SEND && ch->out.road_full) &&
-	    ipc__be_arm(h, dir) != 0;
+	    !ipc__be_armed(h, dir) && ipc__be_arm(h, dir) != 0;
 }
 
 /* Whether a call would get on already, before anything rings. */

@@ -13,6 +13,9 @@
 #define ARM_TRIES	16
 #define VAIN_LOOKS	4	/* then it waits first */
 #define LOOK_AGAIN	64	/* but not always */
+#define MANY_SCANS	16	/* without waiting: then it asks for the end */
+#define SCANS_MOST	(MANY_SCANS + 64) /* after so many, or */
+#define SCANS_TIME	10000000	/* after this (ns) */
 
 int
 ipc__fetch(struct ipc_channel *ch)
@@ -111,7 +114,7 @@ first_look(struct ipc_channel *ch, int timeout)
 		return -EAGAIN;
 	rc = ipc__fetch(ch);
 	if (rc != -EAGAIN)
-		in->vain = 0;
+		in->vain = in->scans = 0;
 	else if (timeout != 0 && in->vain < VAIN_LOOKS)
 		in->vain++;
 	return rc;
@@ -156,6 +159,28 @@ keep_part(struct ipc_channel *ch, int rc)
 	return ch->in.end = failed;
 }
 
+/*
+ * Who does nothing but look, perhaps at thousands of rings, would spend it all
+ * on asking the life line, which is a system call.  So after some looks in a
+ * row it is asked at some of them only, but not much later.
+ */
+static bool
+asked_lately(struct ipc_channel *ch)
+{
+	struct ipc__in *in = &ch->in;
+	int64_t tick;
+
+	if (!(in->half->be->traits & IPC__SPINS) ||
+	    in->scans++ < MANY_SCANS)
+		return false;
+	tick = ipc__tick();
+	if (in->scans < SCANS_MOST && tick - in->scanned < SCANS_TIME)
+		return true;
+	in->scans = MANY_SCANS;
+	in->scanned = tick;
+	return false;
+}
+
 static int
 no_wait(struct ipc_channel *ch)
 {
@@ -165,7 +190,7 @@ no_wait(struct ipc_channel *ch)
 		rc = look_again(ch);
 	else if (ipc__be_over(ch->in.half))
 		rc = ipc__fetch(ch);
-	else	/* Nobody waits: nothing is to ring. */
+	else if (!asked_lately(ch))	/* nobody waits: nothing is to ring */
 		rc = silent_end(ch);
 	return rc == -EAGAIN ? ipc__plain(-EAGAIN) : rc;
 }

@@ -54,7 +54,9 @@ posix_make(const struct ipc__address *a, const char *name)
 	return ipc__whole_file(a, path, posix_fill);
 }
 
-/* The C library maps it without a look at its size. */
+/* The C library maps it without a look at its size, which is another one where
+ * it was made by a program of another word size: there the value lies elsewhere
+ * in it. */
 static int
 posix_check(const char *name)
 {
@@ -62,9 +64,10 @@ posix_check(const char *name)
 	struct stat st;
 
 	posix_path(name, path, sizeof path);
-	if (stat(path, &st) == 0 && st.st_size < (off_t)sizeof(sem_t))
-		return ipc__fail(EBADMSG, "%s has %jd bytes and is no "
-		    "semaphore", path, (intmax_t)st.st_size);
+	if (stat(path, &st) == 0 && st.st_size != (off_t)sizeof(sem_t))
+		return ipc__fail(EBADMSG, "%s has %jd bytes, not %zu: it is no "
+		    "semaphore, or that of a program of another word size",
+		    path, (intmax_t)st.st_size, sizeof(sem_t));
 	return 0;
 }
 

@@ -55,7 +55,7 @@ static ssize_t
 push_frames(struct ipc_channel *ch, const struct iovec *from, int count)
 {
 	struct ipc__out *out = &ch->out;
-	unsigned char headers[WIRE_IOVS / 2 + 1][IPC__HEADER];
+	unsigned char headers[WIRE_IOVS / 2 + 1][IPC__PIECE_HEAD];
 	struct iovec iov[WIRE_IOVS];
 	size_t atomic = out->half->atomic;
 	ssize_t n;

@@ -138,10 +138,36 @@ ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
 		ipc__shm_leave_slots(shm_state(a));
 		goto fail;
 	}
-	atomic_store_explicit(&map->refs, 2, memory_order_relaxed);
+	atomic_fetch_add_explicit(&map->refs, 1, memory_order_relaxed);
 	return 0;
 fail:
 	ipc__shm_unref(map);
+	return rc;
+}
+
+int
+ipc__shm_pair_both(struct ipc__half *h[4], struct ipc__shm_map *map)
+{
+	struct ipc__shm_map *second = ipc__shm_map_second(map);
+	int rc = second ? ipc__shm_make_second(second) : -ENOMEM;
+
+	if (rc < 0)
+		goto fail;
+	rc = ipc__shm_pair(h[0], h[1], map);
+	map = NULL;
+	if (rc < 0)
+		goto fail;
+	rc = ipc__shm_pair(h[2], h[3], second);
+	if (rc == 0)
+		return 0;
+	ipc__shm_close(h[0], false);
+	ipc__shm_close(h[1], false);
+	return rc;
+fail:
+	if (second)
+		ipc__shm_unref(second);
+	if (map)
+		ipc__shm_unref(map);
 	return rc;
 }
 
@@ -603,6 +629,18 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 	if (!s->lit && !s->shared && shm_light(h))
 		s->lit = true;
 	return 1;
+}
+
+/* Marked asleep, and nothing there.  The bell may be lit all the same, by one
+ * who is about to take the mark off, or was killed before: then a look follows
+ * that finds nothing, and that arms it anew. */
+bool
+ipc__shm_armed(struct ipc__half *h, int dir)
+{
+	struct ipc__shm *s = shm_state(h);
+
+	return dir == h->dir && !s->opened && !shm_large(h) &&
+	    ipc__ring_asleep(&s->ring) && !s->ring.held && !shm_ready(h);
 }
 
 void

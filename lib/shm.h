@@ -16,9 +16,14 @@
 #include "latest.h"
 #include "ring.h"
 
-/* One piece of shared memory in this process, used by one end or by both. */
+/* One ring or slot in shared memory in this process, used by one end or by
+ * both.  Those of both directions may lie in one file and one mapping: then the
+ * first has them, and the second holds on to the first. */
 struct ipc__shm_map {
 	_Atomic unsigned refs;
+	struct ipc__shm_map *host;	/* whose memory it is; NULL: its own */
+	size_t		 at;		/* where it begins there */
+	bool		 both;		/* there is another one behind it */
 	unsigned char	*base;
 	size_t		 span;		/* address space */
 	size_t		 bytes;		/* of memory */
@@ -57,7 +62,8 @@ struct ipc__shm {
 	bool		 opened;
 	bool		 endless;	/* it does not matter who sends */
 	bool		 gone;		/* its sender is gone, */
-	uint32_t	 ended;		/* of which this was left */
+	uint32_t	 ended;		/* of which this was left; */
+	uint32_t	 told;		/* and that needs no telling */
 	bool		 shared;	/* slots: others receive as well */
 };
 
@@ -68,9 +74,13 @@ void	ipc__shm_unref(struct ipc__shm_map *map);
 
 /* The sizes of a new ring, or of slots with latest=1. */
 void	ipc__shm_size(struct ipc__shm_map *map, const struct ipc__options *);
-/* Sizes a new, empty file, makes its first page real, maps and formats it. */
+/* Sizes a new, empty file, makes its first page real, maps and formats it;
+ * with both, for two of them.  -EFBIG, as pair_both says. */
 int	ipc__shm_make_file(struct ipc__shm_map *map,
 	    const struct ipc__options *);
+/* The second of the two, which is to be formatted or checked. */
+struct ipc__shm_map *ipc__shm_map_second(struct ipc__shm_map *map);
+int	ipc__shm_make_second(struct ipc__shm_map *second);
 /* Attaches and formats a new segment of map->bytes. */
 int	ipc__shm_make_segment(struct ipc__shm_map *map);
 /* Looks at the header of what somebody made: the sizes. */
@@ -92,6 +102,8 @@ int	ipc__shm_release_memory(void *owner, size_t offset, size_t size);
 /* Both ends of a link over a formatted map, which is consumed. */
 int	ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
 	    struct ipc__shm_map *map);
+/* Both links over a file made for both: as pair_both says. */
+int	ipc__shm_pair_both(struct ipc__half *h[4], struct ipc__shm_map *map);
 /* One end of it; the half then holds the map. */
 int	ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map);
 /* After joining, where the half is not to be after all. */
@@ -121,6 +133,7 @@ void	ipc__shm_publish(struct ipc__half *h, int dir);
 int	ipc__shm_watch(const struct ipc__half *h, int dir,
 	    struct pollfd *fds);
 int	ipc__shm_arm(struct ipc__half *h, int dir);
+bool	ipc__shm_armed(struct ipc__half *h, int dir);
 int64_t	ipc__shm_calm(const struct ipc__half *h);
 bool	ipc__shm_beside(struct ipc__half *h);
 void	ipc__shm_stretch(struct ipc__half *h, size_t more);

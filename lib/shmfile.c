@@ -216,14 +216,15 @@ ipc__shm_open_file(struct ipc__half *h, const struct ipc__address *a,
 }
 
 int
-ipc__shm_pair_file(struct ipc__half *a, struct ipc__half *b,
-    const struct ipc__address *address, const char *path, int flags)
+ipc__shm_pair_file(struct ipc__half *h[], const struct ipc__address *address,
+    const char *path, int flags)
 {
 	struct ipc__shm_map *map = ipc__shm_map_new();
 	int rc;
 
 	if (!map)
 		return -ENOMEM;
+	map->both = flags & IPC__SHM_BOTH;
 	rc = map->mem = nameless(address, path, flags);
 	if (rc >= 0)
 		rc = ipc__shm_make_file(map, &address->opt);
@@ -232,7 +233,8 @@ ipc__shm_pair_file(struct ipc__half *a, struct ipc__half *b,
 		return rc;
 	}
 	map->sync = address->opt.sync;
-	return ipc__shm_pair(a, b, map);
+	return map->both ? ipc__shm_pair_both(h, map) :
+	    ipc__shm_pair(h[0], h[1], map);
 }
 
 int

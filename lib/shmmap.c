@@ -58,9 +58,13 @@ ipc__shm_unref(struct ipc__shm_map *map)
 	if (atomic_fetch_sub_explicit(&map->refs, 1,
 	    memory_order_acq_rel) > 1)
 		return;
-	if (map->base)
-		munmap(map->base, map->span);
-	shm_close_fd(map->mem);
+	if (map->host)
+		ipc__shm_unref(map->host);
+	else {
+		if (map->base)
+			munmap(map->base, map->span);
+		shm_close_fd(map->mem);
+	}
 	shm_close_fd(map->bell[0]);
 	shm_close_fd(map->bell[1]);
 	shm_close_fd(map->notes);
@@ -73,12 +77,13 @@ ipc__shm_unref(struct ipc__shm_map *map)
  */
 
 static int
-shm_allocate(int fd, size_t offset, size_t size)
+shm_allocate(const struct ipc__shm_map *map, size_t offset, size_t size)
 {
 	int rc;
 
 	do
-		rc = posix_fallocate(fd, (off_t)offset, (off_t)size);
+		rc = posix_fallocate(map->mem, (off_t)(map->at + offset),
+		    (off_t)size);
 	while (rc == EINTR);
 	if (rc == 0)
 		return 0;
@@ -97,7 +102,7 @@ ipc__shm_populate(void *owner, size_t offset, size_t size)
 	int rc;
 
 	if (map->mem >= 0) {
-		rc = shm_allocate(map->mem, offset, size);
+		rc = shm_allocate(map, offset, size);
 		if (rc < 0)
 			return rc;
 	}
@@ -211,18 +216,83 @@ shm_map_fd(struct ipc__shm_map *map)
 	return 0;
 }
 
+/* The second one begins behind all addresses that the first one takes, so that
+ * one mapping serves both; between them the file has no memory. */
+static size_t
+shm_behind(const struct ipc__shm_map *map)
+{
+	size_t span = map->bytes + (size_t)map->payload;
+
+	return (span + IPC__RING_GRAIN - 1) / IPC__RING_GRAIN *
+	    IPC__RING_GRAIN;
+}
+
+/* Bytes of the file that it lies in. */
+static size_t
+shm_file_bytes(const struct ipc__shm_map *map)
+{
+	return map->bytes + (map->both ? shm_behind(map) : 0);
+}
+
+static int
+shm_size_both(struct ipc__shm_map *map)
+{
+	struct ipc__error before;
+	int rc = -EFBIG;
+
+	ipc__error_keep(&before);
+	if (map->span < SIZE_MAX / 2 - IPC__RING_GRAIN) {
+		map->span += shm_behind(map);
+		rc = ipc__whole_limit(shm_file_bytes(map));
+	}
+	if (rc == -EFBIG)
+		ipc__error_restore(&before);
+	return rc;
+}
+
+struct ipc__shm_map *
+ipc__shm_map_second(struct ipc__shm_map *map)
+{
+	struct ipc__shm_map *second = ipc__shm_map_new();
+
+	if (!second)
+		return NULL;
+	/* Relaxed: nobody but us has it yet. */
+	atomic_fetch_add_explicit(&map->refs, 1, memory_order_relaxed);
+	second->host = map;
+	second->mem = map->mem;
+	second->sync = map->sync;
+	second->nowhere = map->nowhere;
+	second->bytes = map->bytes;
+	second->payload = map->payload;
+	second->slot = map->slot;
+	second->at = shm_behind(map);
+	second->base = map->base + second->at;
+	return second;
+}
+
+int
+ipc__shm_make_second(struct ipc__shm_map *second)
+{
+	int rc = shm_allocate(second, 0, IPC__RING_FIRST);
+
+	if (rc == 0)
+		shm_format(second);
+	return rc;
+}
+
 int
 ipc__shm_make_file(struct ipc__shm_map *map, const struct ipc__options *opt)
 {
 	int rc;
 
 	ipc__shm_size(map, opt);
-	rc = ipc__whole_limit(map->bytes);
+	rc = map->both ? shm_size_both(map) : ipc__whole_limit(map->bytes);
 	if (rc < 0)
 		return rc;
-	if (ftruncate(map->mem, (off_t)map->bytes) < 0)
+	if (ftruncate(map->mem, (off_t)shm_file_bytes(map)) < 0)
 		return ipc__fail_sys("ftruncate");
-	rc = shm_allocate(map->mem, 0, IPC__RING_FIRST);
+	rc = shm_allocate(map, 0, IPC__RING_FIRST);
 	if (rc < 0)
 		return rc;
 	rc = shm_map_fd(map);
@@ -268,9 +338,9 @@ shm_check(struct ipc__shm_map *map)
 static int
 shm_bounds(const struct ipc__shm_map *map, uint64_t have)
 {
-	if (have < map->bytes)
+	if (have < shm_file_bytes(map))
 		return ipc__fail(EBADMSG, "the memory is cut short: %llu bytes "
-		    "of %zu", (unsigned long long)have, map->bytes);
+		    "of %zu", (unsigned long long)have, shm_file_bytes(map));
 	return 0;
 }
 
@@ -369,20 +439,37 @@ shm_get(struct ipc__ticket *t, unsigned bytes)
 
 #define TICKET_SIZE	12u
 #define TICKET_SLOT	(UINT64_C(1) << 63)
+#define TICKET_BOTH	(UINT64_C(1) << 62)	/* with another one behind it */
+#define TICKET_BEHIND	(UINT64_C(1) << 61)	/* which this is */
+#define TICKET_MARKS	(TICKET_SLOT | TICKET_BOTH | TICKET_BEHIND)
 
 /* The sizes that a ticket tells of, if they can be. */
 static int
-shm_ticket_size(struct ipc__shm_map *map, uint64_t n)
+shm_ticket_size(struct ipc__shm_map *map, uint64_t marked)
 {
-	uint64_t slot = n & TICKET_SLOT ? n & ~TICKET_SLOT : 0;
+	uint64_t n = marked & ~TICKET_MARKS;
+	bool slot = marked & TICKET_SLOT;
 
-	if (n & TICKET_SLOT ? slot < IPC__RING_LINE ||
-	    slot > IPC__LATEST_SIZE_MAX || slot % IPC__RING_LINE != 0 :
+	if (slot ? n < IPC__RING_LINE || n > IPC__LATEST_SIZE_MAX ||
+	    n % IPC__RING_LINE != 0 :
 	    n < IPC__RING_CAPACITY_MIN || n != ipc__ring_payload(n))
 		return ipc__fail(EBADMSG, "memory of %llu bytes",
 		    (unsigned long long)n);
-	shm_size(map, n, slot);
+	shm_size(map, n, slot ? n : 0);
+	map->both = marked & TICKET_BOTH;
+	if (map->both && map->span >= SIZE_MAX / 2 - IPC__RING_GRAIN)
+		return ipc__fail(EFBIG, "twice %zu bytes of memory",
+		    map->span);
+	if (map->both)
+		map->span += shm_behind(map);
 	return 0;
+}
+
+static uint64_t
+shm_ticket_word(const struct ipc__shm_map *map)
+{
+	return (map->slot ? map->slot | TICKET_SLOT : map->payload) |
+	    (map->both ? TICKET_BOTH : 0) | (map->host ? TICKET_BEHIND : 0);
 }
 
 int
@@ -394,9 +481,9 @@ ipc__shm_give(struct ipc__half *h, struct ipc__ticket *t)
 	if (t->size + TICKET_SIZE > IPC__TICKET_BYTES ||
 	    t->fd_count + 3 > IPC__TICKET_FDS)
 		return ipc__fail(EINVAL, "ticket: full");
-	shm_put(t, map->slot ? map->slot | TICKET_SLOT : map->payload, 8);
+	shm_put(t, shm_ticket_word(map), 8);
 	shm_put(t, (uint32_t)map->id, 4);
-	if (map->mem >= 0)
+	if (map->mem >= 0 && !map->host)
 		t->fds[t->fd_count++] = map->mem;
 	t->fds[t->fd_count++] = map->bell[0];
 	t->fds[t->fd_count++] = map->bell[1];
@@ -438,43 +525,73 @@ shm_check_bell(int fd)
 	return 0;
 }
 
+/* What a ticket tells of, mapped and checked; or the second one in what the
+ * other ticket has made us map. */
+static int
+shm_take_map(struct ipc__shm_map **taken, struct ipc__ticket *t,
+    int (*check)(int fd))
+{
+	struct ipc__shm_map *map, *host = NULL;
+	uint64_t word = shm_get(t, 8);
+	int id = (int)(uint32_t)shm_get(t, 4), rc;
+
+	if (word & TICKET_BEHIND) {
+		if (t->beside)
+			host = IPC__STATE(t->beside, struct ipc__shm)->map;
+		if (!host || !host->both || word != (TICKET_BEHIND |
+		    (shm_ticket_word(host) & ~TICKET_BOTH)))
+			return ipc__fail(EBADMSG, "ticket: behind no ring");
+		*taken = ipc__shm_map_second(host);
+		return *taken ? shm_check(*taken) : -ENOMEM;
+	}
+	if (!check && word & TICKET_BOTH)
+		return ipc__fail(EBADMSG, "ticket: two rings in a segment");
+	map = *taken = ipc__shm_map_new();
+	if (!map)
+		return -ENOMEM;
+	if (check)
+		map->mem = shm_take_fd(t);
+	else
+		map->id = id;
+	if (check && map->mem < 0)
+		return ipc__fail(EBADMSG, "ticket: no ring in it");
+	rc = check ? check(map->mem) : 0;
+	if (rc == 0)
+		rc = shm_ticket_size(map, word);
+	if (rc == 0)
+		rc = check ? ipc__shm_map_file(map) :
+		    ipc__shm_map_segment(map);
+	return rc;
+}
+
+static int
+shm_take_bells(struct ipc__shm_map *map, struct ipc__ticket *t)
+{
+	int i, rc = 0;
+
+	for (i = 0; rc == 0 && i < 2; i++) {
+		map->bell[i] = shm_take_fd(t);
+		rc = map->bell[i] < 0 ? ipc__fail(EBADMSG, "ticket: no bells "
+		    "in it") : shm_check_bell(map->bell[i]);
+	}
+	return rc;
+}
+
 int
 ipc__shm_take(struct ipc__half *h, struct ipc__ticket *t,
     int (*check)(int fd))
 {
-	struct ipc__shm_map *map = ipc__shm_map_new();
-	uint64_t payload;
-	int i, rc;
+	struct ipc__shm_map *map = NULL;
+	int rc;
 
-	if (!map)
-		return -ENOMEM;
 	if (t->size - t->next < TICKET_SIZE)
-		goto bad;
-	payload = shm_get(t, 8);
-	i = (int)(uint32_t)shm_get(t, 4);
-	if (check)
-		map->mem = shm_take_fd(t);
-	else
-		map->id = i;
-	map->bell[0] = shm_take_fd(t);
-	map->bell[1] = shm_take_fd(t);
-	if ((check && map->mem < 0) || map->bell[0] < 0 || map->bell[1] < 0)
-		goto bad;
-	for (i = 0, rc = 0; rc == 0 && i < 2; i++)
-		rc = shm_check_bell(map->bell[i]);
-	if (rc == 0 && check)
-		rc = check(map->mem);
+		return ipc__fail(EBADMSG, "ticket: no ring in it");
+	rc = shm_take_map(&map, t, check);
 	if (rc == 0)
-		rc = shm_ticket_size(map, payload);
-	if (rc == 0)
-		rc = check ? ipc__shm_map_file(map) :
-		    ipc__shm_map_segment(map);
+		rc = shm_take_bells(map, t);
 	if (rc == 0)
 		rc = ipc__shm_join(h, map);
-	if (rc < 0)
+	if (rc < 0 && map)
 		ipc__shm_unref(map);
 	return rc;
-bad:
-	ipc__shm_unref(map);
-	return ipc__fail(EBADMSG, "ticket: no ring in it");
 }

@@ -18,7 +18,10 @@
  * What the ring says in `life' only tells how a sender went that is gone by
  * the kernel's word: whether it had closed its end, and how many had come
  * before.  The number tells whether what was read is of the one who is gone, as
- * another may have come, and gone too, at any moment between two looks.
+ * another may have come, and gone too, at any moment between two looks.  Who
+ * opens the FIFO and is killed, or fails, before they have a number hangs it up
+ * without having been a sender: what is read then is of an earlier one, whose
+ * end was told, and is not told again.
  */
 
 #include <sys/inotify.h>
@@ -38,6 +41,7 @@
 
 /* The lower bits of `life'; the others count those who came. */
 enum { LIFE_NONE, LIFE_HERE, LIFE_BYE, LIFE_HOW = 3 };
+#define LIFE_NOBODYS	LIFE_HOW	/* as no sender leaves it */
 #define LIFE_LOOKS	3	/* until nobody comes between */
 
 static const char *const bell_suffix[2] = { ".ipcr", ".ipcs" };
@@ -273,23 +277,44 @@ shm_look_gone(struct ipc__shm *s)
 	return false;
 }
 
-/* What an earlier sender left ends where it stopped.  A FIFO is not hung up for
- * who opened it after that, until somebody comes and goes: so we do. */
+/* A FIFO is not hung up for who opened it after its last sender had gone, until
+ * somebody comes and goes: so we do. */
 static int
-shm_look_left(struct ipc__shm *s, const char *base, mode_t mode, uid_t uid,
+shm_hang_up(struct ipc__shm *s, const char *base, mode_t mode, uid_t uid,
     gid_t gid)
 {
-	int fd;
+	int fd = bell_open(base, 0, O_RDWR, mode, uid, gid);
 
-	if (s->endless || s->slots || other_life(&s->ring) == LIFE_NONE ||
-	    !ipc__ring_ready(&s->ring))
-		return 0;
-	fd = bell_open(base, 0, O_RDWR, mode, uid, gid);
 	if (fd < 0)
 		return fd;
 	close(fd);
 	shm_look_gone(s);
 	return 0;
+}
+
+/* What an earlier sender left ends where it stopped; where it left nothing, no
+ * end is told. */
+static int
+shm_look_left(struct ipc__half *h, const char *base, mode_t mode, uid_t uid,
+    gid_t gid)
+{
+	struct ipc__shm *s = shm_state(h);
+	uint32_t life = other_life(&s->ring);
+	bool left = !s->slots && ipc__ring_ready(&s->ring);
+	int rc;
+
+	s->told = LIFE_NOBODYS;
+	if (s->endless)
+		return 0;
+	/* Which it was before we looked for what is left. */
+	if (life == LIFE_NONE || (!left && (life & LIFE_HOW) != LIFE_HERE)) {
+		s->told = life;
+		return 0;
+	}
+	rc = shm_hang_up(s, base, mode, uid, gid);
+	if (rc < 0 || !s->gone || (!s->slots && ipc__ring_ready(&s->ring)))
+		return rc;
+	return ipc__shm_again(h);
 }
 
 int
@@ -328,7 +353,7 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
 		goto fail;
 	s->opened = s->ring.lasting = true;
 	s->endless = !hangs;
-	rc = shm_look_left(s, base, mode, uid, gid);
+	rc = shm_look_left(h, base, mode, uid, gid);
 	if (rc < 0)
 		goto fail;
 	set_life(&s->ring, LIFE_HERE);
@@ -385,7 +410,7 @@ int
 ipc__shm_again(struct ipc__half *h)
 {
 	struct ipc__shm *s = shm_state(h);
-	uint32_t told = s->ended;
+	bool before = s->ended == s->told;
 	char path[40];
 	int fd;
 
@@ -396,10 +421,11 @@ ipc__shm_again(struct ipc__half *h)
 	if (fd < 0)
 		return ipc__fail_sys("open");
 	s->gone = s->lit = false;
+	s->told = s->ended;
 	if (shm_look_gone(s))
-		s->gone = s->ended != told;
+		s->gone = s->ended != s->told;
 	close(s->map->bell[0]);
 	s->map->bell[0] = fd;
 	ipc__ring_rise(&s->ring);
-	return 1;
+	return before ? IPC__TOLD : 1;
 }

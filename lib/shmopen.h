@@ -7,10 +7,12 @@
 
 #include "shm.h"
 
-/* A pair in a file of no name in this directory: the part of path up to its
- * last slash, or all of it with IPC__SHM_DIRECTORY. */
+/* A link in a file of no name in this directory: the part of path up to its
+ * last slash, or all of it with IPC__SHM_DIRECTORY; both: two, as pair_both
+ * says. */
 #define IPC__SHM_DIRECTORY	1
-int	ipc__shm_pair_file(struct ipc__half *a, struct ipc__half *b,
+#define IPC__SHM_BOTH		2
+int	ipc__shm_pair_file(struct ipc__half *h[],
 	    const struct ipc__address *address, const char *path, int flags);
 
 /* Opens or makes the ring that is the file path. */

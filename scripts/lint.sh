@@ -27,9 +27,9 @@ have()
 }
 
 sources=$(ls lib/*.c lib/backend/*.c tools/*.c examples/*.c tests/*.c \
-    fuzz/*.c bench/*.c adapters/*/*.c 2>/dev/null)
+    tests/*/*.c fuzz/*.c bench/*.c adapters/*/*.c 2>/dev/null)
 headers=$(ls include/ipc/*.h lib/*.h lib/backend/*.h tools/*.h tests/*.h \
-    fuzz/*.h bench/*.h adapters/*/*.h adapters/*/include/ipc/*.h \
+    tests/*/*.h fuzz/*.h bench/*.h adapters/*/*.h adapters/*/include/ipc/*.h \
     2>/dev/null)
 
 # What CONTRIBUTING asks and a program can see.

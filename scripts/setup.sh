@@ -10,6 +10,16 @@
 
 set -u
 
+# What lets the compiler make programs of 32 bits, for a test.  Other compilers
+# are against it, and it is not worth the removal of any.
+MULTILIB=gcc-multilib
+
+installs()
+{
+	apt-get -s -y --no-remove --no-install-recommends install "$1" \
+	    >/dev/null 2>&1
+}
+
 # A package can not start its daemon while policy-rc.d says 101, and is not
 # started at boot either.
 install_packages()
@@ -25,6 +35,17 @@ install_packages()
 		chmod 755 $policy
 	fi
 	apt-get -o DPkg::Lock::Timeout=120 update || echo "setup: apt-get update failed; going on" >&2
+	case " $* " in
+	*" $MULTILIB "*)
+		installs $MULTILIB || {
+			echo "setup: $MULTILIB can not be installed here; a" \
+			    "test will be skipped" >&2
+			# shellcheck disable=SC2046 # names of packages
+			set -- $(echo "$*" | sed "s/$MULTILIB//")
+			test $# -gt 0 || return 0
+		}
+		;;
+	esac
 	apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@" || return
 	case " $* " in
 	*' redis-server '*)
@@ -90,7 +111,17 @@ look()
 	need redis-tools 'redis-benchmark (only for a test)' has redis-benchmark
 }
 
+# Asked about alone it is only wanted where it is known to go in.
+wants_multilib()
+{
+	test "$(dpkg --print-architecture 2>/dev/null)" = amd64 || return
+	echo 'int main(void) { return 0; }' |
+	    cc -m32 -x c - -o /dev/null 2>/dev/null && return 1
+	test -n "$missing" || installs $MULTILIB
+}
+
 look
+wants_multilib && missing="$missing $MULTILIB"
 if test -z "$missing"; then
 	echo "setup: everything is there"
 	exit 0

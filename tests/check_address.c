@@ -14,6 +14,7 @@
 #include "address.h"
 #include "backend.h"
 #include "name.h"
+#include "suite.h"
 
 #define KEY(k)		(UINT32_C(1) << IPC__KEY_##k)
 #define ALL		((UINT32_C(1) << IPC__KEYS) - 1)
@@ -505,8 +506,6 @@ main(void)
 {
 	Suite *suite = suite_create("address");
 	TCase *tc = tcase_create("form");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, an_address_is_split_and_its_parts_are_decoded);
@@ -540,9 +539,5 @@ main(void)
 	tcase_add_test(tc, the_chosen_mechanism_gets_a_copy_of_its_own);
 	tcase_add_test(tc, what_can_not_honour_an_option_can_not_be_chosen);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

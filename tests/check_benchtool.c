@@ -26,6 +26,16 @@ says(const char *text, const char *what)
 	    text);
 }
 
+static void
+says_each(const char *text, const char *const *what)
+{
+	for (; *what != NULL; what++)
+		says(text, *what);
+}
+
+#define says_all(text, ...)						\
+	says_each((text), (const char *const[]){ __VA_ARGS__, NULL })
+
 /* How many names are in a directory. */
 static int
 names_in(const char *path)
@@ -81,9 +91,7 @@ START_TEST(help_lists_what_can_be_measured)
 	struct program p;
 
 	program_run(&p, 0, NULL, "$ipc bench --help");
-	says(p.text, "usage: ipc bench ");
-	says(p.text, "round-trip");
-	says(p.text, "in-place");
+	says_all(p.text, "usage: ipc bench ", "round-trip", "in-place");
 	program_free(&p);
 }
 END_TEST
@@ -94,23 +102,16 @@ START_TEST(tables_have_what_was_asked_for)
 	struct program p;
 
 	program_run(&p, 0, NULL, SHORT "-s 8,1K -o round-trip unix pipe");
-	says(p.text, "Round trip\n");
-	says(p.text, "8 B          1 KiB\n");
-	says(p.text, "\n  slot  ");
-	says(p.text, "\n  unix stream  ");
-	says(p.text, "\n  pipe  ");
-	says(p.text, "\n  unix:  ");
-	says(p.text, "\n  pipe:  ");
+	says_all(p.text, "Round trip\n", "8 B          1 KiB\n", "\n  slot  ",
+	    "\n  unix stream  ", "\n  pipe  ", "\n  unix:  ", "\n  pipe:  ");
 	ck_assert_ptr_null(strstr(p.text, "memfd"));
 	ck_assert_ptr_null(strstr(p.text, "\n  tcp"));
 	ck_assert_ptr_null(strstr(p.text, "One way"));
 	program_free(&p);
 	program_run(&p, 0, NULL, SHORT "-o call,calls unix");
-	says(p.text, "Empty call, one at a time\n");
-	says(p.text, "Empty calls, 32 under way\n");
-	says(p.text, "\n  unix framed  ");
-	says(p.text, "\n  unix: rpc  ");
-	says(p.text, "\n  libipc / other  ");
+	says_all(p.text, "Empty call, one at a time\n",
+	    "Empty calls, 32 under way\n", "\n  unix framed  ",
+	    "\n  unix: rpc  ", "\n  libipc / other  ");
 	ck_assert_ptr_null(strstr(p.text, "local:"));
 	program_free(&p);
 	program_run(&p, 0, NULL, SHORT "-l -s 64 -o rate pipe");
@@ -128,21 +129,15 @@ START_TEST(json_has_every_figure)
 	program_run(&p, 0, NULL, SHORT "-j -r 2 -s 64 -o round-trip,rate,"
 	    "batch,peek,in-place,wake-up,set-up,memory,idle memfd");
 	ck_assert_msg(is_json(p.text), "%s", p.text);
-	says(p.text, "\"metric\": \"round-trip\", \"size\": 64, \"subject\": "
-	    "\"memfd:\", \"class\": \"libipc\", \"distance\": \"");
-	says(p.text, "\"clock\": {");
-	says(p.text, "\"places\": [");
-	says(p.text, "\"line_ns\": [");
-	says(p.text, "\"p999_ns\": {\"median\": ");
-	says(p.text, "\"preempted\": ");
-	says(p.text, "\"metric\": \"batch\"");
-	says(p.text, "\"metric\": \"in-place\"");
-	says(p.text, "\"metric\": \"wake-up\"");
-	says(p.text, "\"metric\": \"set-up\"");
-	says(p.text, "\"kib\": {");
-	says(p.text, "\"clients\": 8");
-	says(p.text, "\"class\": \"limit\"");
-	says(p.text, "\"ratios\": {\"limit\": ");
+	says_all(p.text,
+	    "\"metric\": \"round-trip\", \"size\": 64, \"subject\": "
+	    "\"memfd:\", \"class\": \"libipc\", \"distance\": \"",
+	    "\"clock\": {", "\"places\": [", "\"line_ns\": [",
+	    "\"p999_ns\": {\"median\": ", "\"preempted\": ",
+	    "\"metric\": \"batch\"", "\"metric\": \"in-place\"",
+	    "\"metric\": \"wake-up\"", "\"metric\": \"set-up\"", "\"kib\": {",
+	    "\"clients\": 8", "\"class\": \"limit\"",
+	    "\"ratios\": {\"limit\": ");
 	program_free(&p);
 }
 END_TEST
@@ -176,9 +171,8 @@ START_TEST(what_does_not_fit_is_left_out)
 	struct program p;
 
 	program_run(&p, 0, NULL, SHORT "-j -s 64K -o round-trip udp");
-	says(p.text, "\"subject\": \"udp:\"");
-	says(p.text, "\"state\": \"absent\"");
-	says(p.text, "at most ");
+	says_all(p.text, "\"subject\": \"udp:\"", "\"state\": \"absent\"",
+	    "at most ");
 	program_free(&p);
 }
 END_TEST
@@ -227,15 +221,10 @@ START_TEST(a_picture_says_what_it_shows)
 	    "PATH=$dir/bin:$PATH $ipc bench -q -m 1 -s 64,1K "
 	    "-o round-trip,rate -p $dir/x.svg pipe >/dev/null && "
 	    "cat $dir/given");
-	says(p.text, "set terminal svg");
-	says(p.text, "x.svg\"");
-	says(p.text, "through libipc");
-	says(p.text, "set logscale xy");
-	says(p.text, "\"64 B\" 64, \"1 KiB\" 1024");
-	says(p.text, "microseconds");
-	says(p.text, "messages a second");
-	says(p.text, "title \"pipe: anonymous pipe\"");
-	says(p.text, "title \"limit of the processors\"");
+	says_all(p.text, "set terminal svg", "x.svg\"", "through libipc",
+	    "set logscale xy", "\"64 B\" 64, \"1 KiB\" 1024", "microseconds",
+	    "messages a second", "title \"pipe: anonymous pipe\"",
+	    "title \"limit of the processors\"");
 	program_free(&p);
 }
 END_TEST

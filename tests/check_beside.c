@@ -14,6 +14,7 @@
 #include <dirent.h>
 
 #include "killed.h"
+#include "suite.h"
 #include "support.h"
 
 static char top[64], work[80], run[80];
@@ -324,7 +325,6 @@ main(void)
 {
 	const char *tmp = getenv("TMPDIR");
 	char command[128];
-	SRunner *sr;
 	int bad;
 
 	snprintf(top, sizeof top, "%.40s/ipc-beside.XXXXXX",
@@ -337,10 +337,7 @@ main(void)
 	left_begin(top);
 	if (mkdir(run, 0700) == -1 || mkdir(work, 0700) == -1)
 		abort();
-	sr = srunner_create(beside_suite());
-	srunner_run_all(sr, CK_ENV);
-	bad = srunner_ntests_failed(sr);
-	srunner_free(sr);
+	bad = suite_run(beside_suite());
 	snprintf(command, sizeof command, "rm -rf '%s'", top);
 	return system(command) != 0 || bad != 0;
 }

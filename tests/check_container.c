@@ -17,6 +17,7 @@
 #include <ipc/ipc.h>
 
 #include "names.h"
+#include "suite.h"
 
 #define SOON		10000
 #define LARGE		(3 << 20)
@@ -471,9 +472,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("container");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("container");
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, names_teardown);
 	tcase_set_timeout(tc, 60);
@@ -483,8 +482,5 @@ main(void)
 	    KINDS);
 	tcase_add_loop_test(tc, what_can_not_reach_a_container_says_so, 0, 2);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 #include <check.h>
 
 #include "error.h"
+#include "suite.h"
 
 static const int contract[] = { EAGAIN, ETIMEDOUT, EMSGSIZE, EPIPE,
     ECONNRESET, EBADF, EBUSY, EALREADY, ECANCELED, EBADMSG, EINVAL, EOPNOTSUPP,
@@ -309,8 +310,6 @@ main(void)
 {
 	Suite *suite = suite_create("error");
 	TCase *tc = tcase_create("error");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, every_code_has_a_text_whatever_its_sign);
 	tcase_add_test(tc, the_contracts_codes_are_told_apart_in_its_own_words);
@@ -329,9 +328,5 @@ main(void)
 	tcase_add_test(tc, many_threads_fail_at_once);
 	tcase_add_test(tc, other_libraries_report_their_errors_here_too);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

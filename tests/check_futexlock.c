@@ -13,6 +13,7 @@
 
 #include "futexlock.h"
 #include "names.h"
+#include "suite.h"
 
 #define LOCKS	6
 #define SOON	5000
@@ -503,9 +504,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("futexlock");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("lock");
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 30 + names_rounds(150) / 20);
@@ -526,8 +525,5 @@ main(void)
 	tcase_add_test(tc, without_the_list_there_are_the_c_librarys);
 	tcase_add_test(tc, the_library_is_not_unloaded);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

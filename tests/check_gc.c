@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "suite.h"
 #include "support.h"
 
 #define ROUNDS		400
@@ -582,14 +583,10 @@ int
 main(void)
 {
 	char command[128];
-	SRunner *sr;
 	int bad;
 
 	begin_here();
-	sr = srunner_create(gc_suite());
-	srunner_run_all(sr, CK_ENV);
-	bad = srunner_ntests_failed(sr);
-	srunner_free(sr);
+	bad = suite_run(gc_suite());
 	snprintf(command, sizeof command, "rm -rf '%s'", top);
 	return system(command) != 0 || bad != 0;
 }

@@ -7,6 +7,7 @@
 #include <ipc/ipc.h>
 
 #include "names.h"
+#include "suite.h"
 
 #define SOON	5000
 #define MAKERS	8
@@ -435,9 +436,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("inner");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("in a region");
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60 + names_rounds(400) / 100);
@@ -451,8 +450,5 @@ main(void)
 	    MUTEXES);
 	tcase_add_test(tc, deaths_of_waiters_and_signallers_stop_nobody);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -4,6 +4,7 @@
  * left of it.
  */
 #include "names.h"
+#include "suite.h"
 
 #define PROCESSES	8
 
@@ -295,8 +296,6 @@ main(void)
 {
 	Suite *suite = suite_create("lock");
 	TCase *tc = tcase_create("one holder");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_set_timeout(tc, 20);
@@ -312,9 +311,5 @@ main(void)
 	tcase_add_test(tc, killing_holders_neither_breaks_nor_blocks_it);
 	tcase_add_test(tc, a_sweep_takes_the_locks_of_the_dead_only);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -19,6 +19,7 @@
 #include <ipc/ipc.h>
 
 #include "backend.h"
+#include "suite.h"
 
 #define ROW_MAX	512
 
@@ -299,8 +300,6 @@ main(void)
 {
 	Suite *s = suite_create("manual");
 	TCase *tc = tcase_create("tables");
-	SRunner *sr;
-	int failed;
 
 	if (getenv("IPC_PRINT_TABLE")) {
 		for (size_t i = 0; i < TABLES; i++) {
@@ -316,9 +315,5 @@ main(void)
 	tcase_add_test(tc, every_mechanism_has_its_section);
 	tcase_add_test(tc, every_option_is_explained);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -8,6 +8,7 @@
 #include <ipc/ipc.h>
 
 #include "names.h"
+#include "suite.h"
 
 #define SOON	5000
 
@@ -426,9 +427,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("mutex");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("every kind");
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_set_timeout(tc, 20);
@@ -454,8 +453,5 @@ main(void)
 	tcase_add_loop_test(tc, threads_of_one_handle_exclude_each_other, 0,
 	    KINDS);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

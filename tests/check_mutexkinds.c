@@ -9,6 +9,7 @@
 #include <ipc/ipc.h>
 
 #include "names.h"
+#include "suite.h"
 
 #define SOON	5000
 
@@ -235,9 +236,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("mutexkinds");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("one kind");
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_set_timeout(tc, 20);
@@ -250,8 +249,5 @@ main(void)
 	tcase_add_test(tc, a_limit_of_files_is_an_error_and_no_signal);
 	tcase_add_test(tc, wrong_addresses_are_explained);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

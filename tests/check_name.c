@@ -7,6 +7,7 @@
 
 #include "backend.h"
 #include "names.h"
+#include "suite.h"
 
 static char path[IPC__PATH_MAX];
 
@@ -492,8 +493,6 @@ main(void)
 {
 	Suite *suite = suite_create("name");
 	TCase *tc = tcase_create("runtime directory");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_add_loop_test(tc, it_is_made_with_its_mode_whatever_the_umask, 0,
@@ -525,9 +524,5 @@ main(void)
 	tcase_add_test(tc, the_dead_are_told_from_the_living);
 	tcase_add_test(tc, a_process_lives_as_long_as_one_of_its_threads);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

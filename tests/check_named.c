@@ -7,6 +7,7 @@
  */
 #include "killed.h"
 #include "names.h"
+#include "suite.h"
 
 STEP(int, close, (int fd), (fd))
 STEP(int, unlinkat, (int d, const char *p, int f), (d, p, f))
@@ -546,9 +547,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("named");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("named");
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, names_teardown);
 	tcase_set_timeout(tc, 60);
@@ -576,8 +575,5 @@ main(void)
 	tcase_add_loop_test(tc,
 	    who_is_killed_ending_it_leaves_nothing_for_good, 0, WAYS);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

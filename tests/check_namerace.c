@@ -8,6 +8,7 @@
 
 #include "backend.h"
 #include "names.h"
+#include "suite.h"
 
 #define RACERS	3
 
@@ -351,8 +352,6 @@ main(void)
 {
 	Suite *suite = suite_create("namerace");
 	TCase *tc = tcase_create("races");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, names_teardown);
 	tcase_set_timeout(tc, 60);
@@ -365,9 +364,5 @@ main(void)
 	tcase_add_test(tc, a_sweep_takes_what_the_dead_left_and_nothing_else);
 	tcase_add_test(tc, a_sweep_makes_nothing);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

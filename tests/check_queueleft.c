@@ -9,6 +9,7 @@
 #include <sys/msg.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <mqueue.h>
 
 #include "backend.h"
 #include "msgqueue.h"
@@ -17,6 +18,8 @@
 #include "sysname.h"
 
 extern const struct ipc_backend ipc__backend_sysvmq;
+
+#define HALF_MADE	"half-made"
 
 static char buffer[64 * KIB];
 static int swept;
@@ -39,7 +42,6 @@ half_free(struct ipc__half *h, bool clean)
 	h->be->close(h, clean);
 	free(h);
 }
-
 
 static bool
 count(const char *path, void *user)
@@ -180,6 +182,59 @@ START_TEST(an_empty_note_goes_when_nobody_holds_it)
 	expect(1, sweep());
 	expect(-1, faccessat(dir, "queue-6b0f2a41", F_OK, 0));
 	ipc__sysname_close(dir, path);
+}
+END_TEST
+
+/* As a pair's maker who is killed before its queue has lost its name. */
+static void
+half_made(void)
+{
+	char name[IPC__TEMP_MAX + 2] = "/";
+	pid_t pid = forked();
+	int status;
+
+	if (pid == 0) {
+		ipc__temp_name(name + 1, sizeof name - 1, HALF_MADE);
+		_exit(mq_open(name, O_RDONLY | O_CREAT | O_EXCL, 0600, NULL) ==
+		    -1);
+	}
+	expect(pid, waitpid(pid, &status, 0));
+	expect(0, status);
+}
+
+static bool
+count_half_made(const char *path, void *user)
+{
+	*(int *)user += strstr(path, HALF_MADE) != NULL;
+	return true;
+}
+
+static int
+sweep_half_made(void)
+{
+	int n = 0;
+
+	expect_ok(ipc__queue_sweep(count_half_made, &n));
+	return n;
+}
+
+static void
+leave_nothing_half_made(void)
+{
+	expect(1, sweep_half_made());
+	expect(0, sweep_half_made());
+}
+
+START_TEST(what_another_user_left_is_not_swept_even_by_root)
+{
+	begin_with("posixmq", IPC_WAY_PAIR);
+	if (geteuid() != 0 || access("/dev/mqueue", R_OK) == -1) {
+		skip_loudly("wants to be root, and to see the queues");
+		return;
+	}
+	as_stranger(half_made);
+	expect(0, sweep_half_made());
+	as_stranger(leave_nothing_half_made);
 }
 END_TEST
 
@@ -394,6 +449,9 @@ lie(struct ipc__ticket *t, int which, int queue, int memory)
 	case 10:		/* in another namespace */
 		t->bytes[20] ^= 1;
 		return -EOPNOTSUPP;
+	case 11:		/* behind another one that there is not */
+		t->bytes[14] |= 1;
+		break;
 	}
 	return which == 0 || which == 9 ? 0 : -EBADMSG;
 }
@@ -424,6 +482,48 @@ START_TEST(an_offer_that_lies_is_refused)
 	half_free(rx, true);
 	close(memory);
 	expect_sys(msgctl(queue, IPC_RMID, NULL));
+}
+END_TEST
+
+/* The second one's bell lies beside that of the first, and only of a first. */
+START_TEST(two_queues_are_taken_one_behind_the_other)
+{
+	const struct ipc_backend *be = &ipc__backend_sysvmq;
+	struct ipc__half *h[4], *rx = half_of(be, IPC_RECV);
+	struct ipc__half *tx = half_of(be, IPC_SEND);
+	struct iovec iov = { buffer, 10 };
+	struct ipc__ticket first = { .size = 0 }, second = { .size = 0 };
+	struct ipc__address a;
+	unsigned i;
+
+	begin_with("sysvmq", IPC_WAY_SESSION);
+	for (i = 0; i < 4; i++)
+		h[i] = half_of(be, i % 2 ? IPC_SEND : IPC_RECV);
+	expect(0, ipc__address_parse(&a, "sysvmq:", IPC_WAY_PAIR));
+	expect(0, be->pair_both(h, &a));
+	ipc__address_free(&a);
+	expect(0, be->give(h[0], &first));
+	expect(0, be->give(h[3], &second));
+	expect(3, (int)second.fd_count);
+	for (i = 0; i < first.fd_count; i++)
+		expect_sys(first.fds[i] = dup(first.fds[i]));
+	for (i = 0; i < second.fd_count; i++)
+		expect_sys(second.fds[i] = dup(second.fds[i]));
+	expect(0, be->take(rx, &first));
+	second.beside = tx;
+	expect(-EBADMSG, be->take(tx, &second));
+	second.beside = rx;
+	expect(0, be->take(tx, &second));
+	/* Which is armed at one side and rung by the other. */
+	expect(0, be->arm(h[2], IPC_RECV));
+	expect(10, be->send(tx, &iov, 1, NULL));
+	expect(10, be->recv(h[2], &iov, 1, NULL));
+	expect(10, be->send(h[1], &iov, 1, NULL));
+	expect(10, be->recv(rx, &iov, 1, NULL));
+	half_free(rx, true);
+	half_free(tx, true);
+	for (i = 0; i < 4; i++)
+		half_free(h[i], true);
 }
 END_TEST
 
@@ -487,6 +587,7 @@ main(void)
 	tcase_add_loop_test(tc, a_killed_namer_leaves_the_name_or_nothing, 0,
 	    2);
 	tcase_add_test(tc, an_empty_note_goes_when_nobody_holds_it);
+	tcase_add_test(tc, what_another_user_left_is_not_swept_even_by_root);
 	tcase_add_test(tc, the_next_pair_sweeps);
 	tcase_add_test(tc, what_a_forked_child_holds_is_not_swept);
 	tcase_add_test(tc, a_dead_senders_messages_are_not_swept);
@@ -495,7 +596,8 @@ main(void)
 	    2);
 
 	tc = tcase_open("offers", 20);
-	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 11);
+	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 12);
+	tcase_add_test(tc, two_queues_are_taken_one_behind_the_other);
 	tcase_add_test(tc, a_queue_that_was_used_is_no_new_one);
 	tcase_add_test(tc, records_that_break_the_protocol_end_the_channel);
 	return suite_close();

@@ -8,6 +8,7 @@
 #include <ipc/ipc.h>
 
 #include "names.h"
+#include "suite.h"
 
 static const char *const kinds[] = {
 	"posixshm:/ipc-check-%ld", "sysvshm:ipc-check-%ld", "sysvshm:0x6%lx",
@@ -383,9 +384,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("region");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("every kind");
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_set_timeout(tc, 20);
@@ -415,8 +414,5 @@ main(void)
 	tcase_add_test(tc, wrong_addresses_are_explained);
 	suite_add_tcase(suite, tc);
 
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

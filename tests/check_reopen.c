@@ -9,6 +9,8 @@
  * are IPC_TEST_ROUNDS=10000; with IPC_TEST_TELL=1 each line tells where its
  * killed ones were.
  */
+#include <fcntl.h>
+
 #include "restart.h"
 
 #define ROUNDS		rounds_up_to(60, 10000)
@@ -242,6 +244,64 @@ run_rounds(int i, void (*round)(void))
 	tale_free();
 }
 
+/* As somebody does who is killed before they are a sender. */
+static void
+come_to_nothing(void)
+{
+	char path[sizeof name + 8];
+	int fd;
+
+	snprintf(path, sizeof path, "%s.ipcr", strchr(name, ':') + 1);
+	expect_sys(fd = open(path, O_RDWR | O_CLOEXEC));
+	close(fd);
+}
+
+static pid_t
+some_come_to_nothing(void)
+{
+	pid_t pid = fork();
+
+	expect_sys(pid);
+	for (int i = 0; pid == 0 && i < 3; i++) {
+		pause_ms(10);
+		come_to_nothing();
+	}
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
+START_TEST(no_end_of_one_that_never_was_a_sender)
+{
+	struct ipc_channel *in, *out;
+	char buffer[8];
+	pid_t pid;
+	int fd;
+
+	strlcpy(name, address_of("mmap", IPC_WAY_OPEN, ""), sizeof name);
+	expect(0, ipc_open(&in, name, IPC_RECV | IPC_CREATE));
+	expect_ok(fd = ipc_fd(in, IPC_RECV, NULL));
+	for (int i = 0; i < 4; i++) {
+		expect(-EAGAIN, ipc_recv(in, buffer, sizeof buffer, 0));
+		expect(0, ready(fd, POLLIN, 0));
+		come_to_nothing();
+		expect_true(ready(fd, POLLIN, SOON) != 0);
+		pid = some_come_to_nothing();
+		expect(-ETIMEDOUT, ipc_recv(in, buffer, sizeof buffer, 50));
+		peer_done(pid);
+		expect(-EAGAIN, ipc_recv(in, buffer, sizeof buffer, 0));
+		expect(0, ipc_open(&out, name, IPC_SEND));
+		expect(0, ipc_send(out, "hello", 5, SOON));
+		expect_true(ready(fd, POLLIN, SOON) != 0);
+		expect(5, ipc_recv(in, buffer, sizeof buffer, 0));
+		expect(0, ipc_close(out));
+		expect(-EPIPE, ipc_recv(in, buffer, sizeof buffer, SOON));
+	}
+	expect(0, ipc_close(in));
+	expect(0, ipc_unlink(name));
+}
+END_TEST
+
 START_TEST(a_sender_is_restarted)
 {
 	run_rounds(_i, sender_restarts);
@@ -261,6 +321,7 @@ main(void)
 
 	suite_open("reopen");
 	tc = tcase_open("reopen", 60 + ROUNDS / 10);
+	tcase_add_test(tc, no_end_of_one_that_never_was_a_sender);
 	for_each_case(tc, a_sender_is_restarted, OPEN, 0);
 	for_each_case(tc, a_receiver_is_restarted, OPEN, 0);
 	return suite_close();

@@ -225,9 +225,18 @@ die(struct ipc_rpc_call *call, const void *args, size_t size, void *user)
 	raise(SIGKILL);
 }
 
-/* A process that serves at this address. */
+static char at[300], text[320];	/* a server's address; its client's */
+
+static void
+address_anew(void)
+{
+	snprintf(at, sizeof at, "unix:%s", path_new());
+	snprintf(text, sizeof text, "%s?reconnect=1", at);
+}
+
+/* A process that serves there. */
 static pid_t
-server_at(const char *at)
+server(void)
 {
 	struct gate g;
 	pid_t pid;
@@ -252,26 +261,44 @@ server_at(const char *at)
 static long
 serve_soon(struct job *j)
 {
-	j->size = (size_t)server_at(j->data);
+	j->size = (size_t)server();
 	return 0;
+}
+
+static void
+server_in(struct job *j, int ms)
+{
+	*j = (struct job){ .delay = ms };
+	job_start(j, serve_soon);
+}
+
+static pid_t
+server_of(struct job *j)
+{
+	job_end(j);
+	return (pid_t)j->size;
+}
+
+static void
+kill_and_close(pid_t pid, struct ipc_rpc_client *c)
+{
+	peer_kill(pid);
+	expect(0, ipc_unlink(at));
+	expect(0, ipc_rpc_client_close(c));
 }
 
 START_TEST(reconnect_goes_on_with_the_next_server)
 {
 	struct rpc_seen seen = { 0 };
 	struct ipc_rpc_client *c;
-	char at[300], text[320];
 	struct job j;
 	pid_t pid;
 
-	snprintf(at, sizeof at, "unix:%s", path_new());
-	snprintf(text, sizeof text, "%s?reconnect=1", at);
+	address_anew();
 	/* It waits for one that is not there yet. */
-	j = (struct job){ .data = at, .delay = 50 };
-	job_start(&j, serve_soon);
+	server_in(&j, 50);
 	expect(0, ipc_rpc_connect(&c, text, SOON));
-	job_end(&j);
-	pid = (pid_t)j.size;
+	pid = server_of(&j);
 	rpc_echo(c, 100);
 	for (int t = 0; t < TRIES; t++) {
 		/* What may have run is not repeated. */
@@ -281,15 +308,11 @@ START_TEST(reconnect_goes_on_with_the_next_server)
 		peer_kill(pid);
 		rpc_await(c, &seen, t + 1);
 		expect(-ECONNRESET, seen.status);
-		j = (struct job){ .data = at, .delay = 50 * t };
-		job_start(&j, serve_soon);
+		server_in(&j, 50 * t);
 		rpc_echo(c, 100);
-		job_end(&j);
-		pid = (pid_t)j.size;
+		pid = server_of(&j);
 	}
-	peer_kill(pid);
-	expect(0, ipc_unlink(at));
-	expect(0, ipc_rpc_client_close(c));
+	kill_and_close(pid, c);
 }
 END_TEST
 
@@ -297,45 +320,37 @@ END_TEST
 START_TEST(reconnect_repeats_nothing_that_may_have_run)
 {
 	struct ipc_rpc_client *c;
-	char at[300], text[320];
 	struct job j;
 	pid_t pid;
 
-	snprintf(at, sizeof at, "unix:%s", path_new());
-	snprintf(text, sizeof text, "%s?reconnect=1", at);
-	pid = server_at(at);
+	address_anew();
+	pid = server();
 	expect(0, ipc_rpc_connect(&c, text, SOON));
 	for (int t = 0; t < TRIES; t++) {
 		expect(-ECONNRESET, ipc_rpc_call(c, "die", NULL, 0, NULL, NULL,
 		    SOON));
 		peer_kill(pid);
-		j = (struct job){ .data = at, .delay = 50 * t };
-		job_start(&j, serve_soon);
+		server_in(&j, 50 * t);
 		rpc_echo(c, 100);
-		job_end(&j);
-		pid = (pid_t)j.size;
+		pid = server_of(&j);
 	}
-	peer_kill(pid);
-	expect(0, ipc_unlink(at));
-	expect(0, ipc_rpc_client_close(c));
+	kill_and_close(pid, c);
 }
 END_TEST
 
 START_TEST(reconnect_gives_up_when_the_time_is_over)
 {
 	struct ipc_rpc_client *c;
-	char at[300], text[320];
 	double before;
 	pid_t pid;
 	int rc;
 
-	snprintf(at, sizeof at, "unix:%s", path_new());
-	snprintf(text, sizeof text, "%s?reconnect=1", at);
+	address_anew();
 	before = now_ms();
 	rc = ipc_rpc_connect(&c, text, 80);
 	expect_true(rc == -ENOENT || rc == -ECONNREFUSED || rc == -ETIMEDOUT);
 	expect_true(now_ms() - before >= 79);
-	pid = server_at(at);
+	pid = server();
 	expect(0, ipc_rpc_connect(&c, text, SOON));
 	peer_kill(pid);
 	expect_error(ipc_rpc_call(c, "echo", NULL, 0, NULL, NULL, SOON));
@@ -353,18 +368,16 @@ START_TEST(reconnect_does_not_wait_where_nobody_may)
 {
 	struct rpc_seen seen = { 0 };
 	struct ipc_rpc_client *c;
-	char at[300], text[320];
 	double before, limit;
 	pid_t pid;
 	int rc;
 
-	snprintf(at, sizeof at, "unix:%s", path_new());
-	snprintf(text, sizeof text, "%s?reconnect=1", at);
-	pid = server_at(at);
+	address_anew();
+	pid = server();
 	expect(0, ipc_rpc_connect(&c, text, SOON));
 	rpc_echo(c, 10);
 	peer_kill(pid);
-	pid = server_at(at);
+	pid = server();
 	limit = now_ms() + SOON;
 	do {
 		before = now_ms();
@@ -374,9 +387,7 @@ START_TEST(reconnect_does_not_wait_where_nobody_may)
 	expect(0, rc);
 	rpc_await(c, &seen, 1);
 	expect(1, seen.good);
-	peer_kill(pid);
-	expect(0, ipc_unlink(at));
-	expect(0, ipc_rpc_client_close(c));
+	kill_and_close(pid, c);
 }
 END_TEST
 

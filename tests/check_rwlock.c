@@ -3,6 +3,7 @@
  * Reader-writer locks: the same tests over every kind.
  */
 #include "rwlocks.h"
+#include "suite.h"
 
 static int (*const rdlock)(struct ipc_rwlock *, int) = ipc_rwlock_rdlock;
 static int (*const wrlock)(struct ipc_rwlock *, int) = ipc_rwlock_wrlock;
@@ -605,17 +606,12 @@ main(void)
 		a_writer_gets_in_whichever_threads_read
 	};
 	Suite *suite = suite_create("rwlock");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("every kind");
-	int failed;
 
 	tcase_add_checked_fixture(tc, rwlocks_setup, rwlocks_teardown);
 	tcase_set_timeout(tc, 30);
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
 		tcase_add_loop_test(tc, tests[i], 0, KINDS);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

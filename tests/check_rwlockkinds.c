@@ -5,6 +5,7 @@
  */
 #include "rwlockmem.h"
 #include "rwlocks.h"
+#include "suite.h"
 #include "syncfile.h"
 
 /*
@@ -378,9 +379,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("rwlockkinds");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("one kind");
-	int failed;
 
 	tcase_add_checked_fixture(tc, rwlocks_setup, rwlocks_teardown);
 	tcase_set_timeout(tc, 20);
@@ -406,8 +405,5 @@ main(void)
 	tcase_add_test(tc, wrong_addresses_are_explained);
 	tcase_add_test(tc, capabilities_are_told_by_scheme);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -11,6 +11,7 @@
 #include <ipc/ipc.h>
 
 #include "names.h"
+#include "suite.h"
 
 #define SOON	5000
 
@@ -546,9 +547,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("sem");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("every kind");
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_set_timeout(tc, 20);
@@ -587,8 +586,5 @@ main(void)
 	    KINDS);
 	suite_add_tcase(suite, tc);
 
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

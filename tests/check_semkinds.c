@@ -11,6 +11,7 @@
 #include <ipc/ipc.h>
 
 #include "names.h"
+#include "suite.h"
 
 static void
 fine(int rc)
@@ -229,9 +230,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("semkinds");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("one kind");
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_add_test(tc, a_key_is_shared_with_plain_system_v);
@@ -245,8 +244,5 @@ main(void)
 	tcase_add_test(tc, capabilities_are_told_by_scheme);
 	suite_add_tcase(suite, tc);
 
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

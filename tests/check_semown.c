@@ -10,6 +10,7 @@
 
 #include "names.h"
 #include "semown.h"
+#include "suite.h"
 
 #define ADDRESS	"sem:x?undo=1"
 
@@ -231,9 +232,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("semown");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("sem");
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_set_timeout(tc, 20);
@@ -244,8 +243,5 @@ main(void)
 	tcase_add_test(tc, a_value_that_it_can_not_hold_is_refused);
 	suite_add_tcase(suite, tc);
 
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /* WRAP: posix_fallocate shmctl */
 /*
- * The shared-memory mechanisms by their tables: pairs, tickets, growing,
- * sleeping and waking between processes, and a hostile other side.  What a
- * channel makes of them is the conformance suite's.
+ * The shared-memory mechanisms by their tables: pairs, tickets, bells, what a
+ * killed maker leaves, and memory that there is not.  What a channel makes of
+ * them is the conformance suite's.
  */
-
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
 #include "backend/sysvshm.h"
 #include "rings.h"
+#include "suite.h"
 
 START_TEST(a_pair_carries_messages)
 {
@@ -304,140 +304,6 @@ START_TEST(what_goes_around_the_cache_comes)
 }
 END_TEST
 
-/* Does not wait a second before it shrinks the ring anew; and its sender gives
- * it the occasion. */
-static bool restless;
-
-/* Sends n messages that tell their number, sleeping where it must. */
-static int
-sender(struct ipc__half *h, unsigned n, unsigned seed)
-{
-	static unsigned char buffer[1 << 16];
-	size_t size, most = h->record;
-	unsigned i;
-
-	if (most > sizeof buffer)
-		most = sizeof buffer;
-	for (i = 0; i < n; i++) {
-		size = 4 + (unsigned)rand_r(&seed) %
-		    (i % 8 ? 100 : most - 4);
-		memcpy(buffer, &i, 4);
-		memset(buffer + 4, (int)i, size - 4);
-		while (put(h, buffer, size, 0) == -EAGAIN)
-			if (!await(h, 20000))
-				return 2;
-		pause_randomly(&seed);
-		if (restless && i % 256 == 0)
-			usleep(1000);
-	}
-	return 0;
-}
-
-static bool
-is_message(const unsigned char *p, ssize_t size, unsigned n)
-{
-	ssize_t i;
-
-	if (size < 4 || memcmp(p, &n, 4) != 0)
-		return false;
-	for (i = 4; i < size; i++)
-		if (p[i] != (n & 0xff))
-			return false;
-	return true;
-}
-
-static int
-receiver(struct ipc__half *h, unsigned n, unsigned seed)
-{
-	static unsigned char buffer[1 << 16];
-	unsigned i;
-	ssize_t size;
-
-	for (i = 0; i < n; i++) {
-		while ((size = get(h, buffer, sizeof buffer)) == -EAGAIN) {
-			if (restless)
-				IPC__STATE(h, struct ipc__shm)->calm = 0;
-			if (!await(h, 20000))
-				return 3;
-		}
-		if (!is_message(buffer, size, i))
-			return 4;
-		pause_randomly(&seed);
-	}
-	return 0;
-}
-
-START_TEST(no_wake_up_is_lost)
-{
-	unsigned n = 60000;
-	struct ends e;
-	pid_t child;
-
-	pair_of(&e, backends[_i], _i % 2 ? 4096 : 1 << 18);
-	if (_i % 2)
-		n /= 2;
-	child = fork();
-	if (child == 0)
-		_exit(sender(e.send, n, 7));
-	ck_assert_int_eq(receiver(e.recv, n, 9), 0);
-	ck_assert_int_eq(wait_for(child), 0);
-	pair_free(&e);
-}
-END_TEST
-
-/* Its receiver takes memory away whenever it can, while the sender may just be
- * about to use it. */
-START_TEST(a_ring_that_shrinks_loses_nothing)
-{
-	const struct ipc__shm *s;
-	struct ends e;
-	unsigned gate;
-	pid_t child;
-
-	restless = true;
-	pair_of(&e, backends[_i], 0);
-	child = fork();
-	if (child == 0)
-		_exit(sender(e.send, 20000, 3));
-	ck_assert_int_eq(receiver(e.recv, 20000, 4), 0);
-	ck_assert_int_eq(wait_for(child), 0);
-	ck_assert(!await(e.recv, 0));
-	s = IPC__STATE(e.recv, struct ipc__shm);
-	gate = le32toh(atomic_load(&s->ring.own->gate));
-	ck_assert_uint_eq(gate % 2, 0);
-	ck_assert_uint_gt(gate / 2, 0);
-	pair_free(&e);
-	restless = false;
-}
-END_TEST
-
-/* What the kernel has for it, in bytes. */
-static size_t
-memory_of(const struct ipc__half *h)
-{
-	const struct ipc__shm_map *map =
-	    IPC__STATE(h, struct ipc__shm)->map;
-	char line[512];
-	struct stat st;
-	unsigned long rss;
-	FILE *f;
-	int id;
-
-	if (map->mem >= 0) {
-		ck_assert_int_eq(fstat(map->mem, &st), 0);
-		return (size_t)st.st_blocks * 512;
-	}
-	f = fopen("/proc/sysvipc/shm", "r");
-	ck_assert_ptr_nonnull(f);
-	while (fgets(line, sizeof line, f) != NULL)
-		if (sscanf(line, "%*s %d %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-		    "%*s %*s %*s %lu", &id, &rss) == 2 && id == map->id)
-			break;
-	ck_assert(!feof(f));
-	fclose(f);
-	return rss;
-}
-
 /* Killed after a segment is made and before it is removed. */
 static bool die_in_shmctl;
 int __real_shmctl(int id, int command, struct shmid_ds *ds);
@@ -478,229 +344,6 @@ START_TEST(what_a_killed_maker_left_is_found)
 	ck_assert_int_le(segments_of(child), 1);
 	ipc__sysvshm_sweep(NULL, NULL);
 	ck_assert_int_eq(segments_of(child), 0);
-}
-END_TEST
-
-START_TEST(a_drained_ring_gives_its_memory_back)
-{
-	static unsigned char buffer[1 << 16];
-	struct ends e;
-	unsigned i, n;
-
-	pair_of(&e, backends[_i], 0);
-	for (i = 0; i < 20; i++) {
-		for (n = 0; put(e.send, buffer, i % 2 ? 5000 : 50, 0) >= 0;)
-			n++;
-		if (i % 2 == 1)
-			ck_assert_uint_gt(memory_of(e.recv), 3 << 20);
-		while (n-- > 0)
-			ck_assert_int_ge(get(e.recv, buffer, sizeof buffer),
-			    0);
-		IPC__STATE(e.recv, struct ipc__shm)->calm = 0;
-		ck_assert(e.recv->be->calm(e.recv) >= 0);
-		ck_assert_int_eq(e.recv->be->arm(e.recv, IPC_RECV), 0);
-		ck_assert_int_eq(e.recv->be->calm(e.recv), -1);
-		ck_assert_uint_le(memory_of(e.recv), 12 << 10);
-		ck_assert_int_eq(put(e.send, buffer, 500, 0), 500);
-		ck_assert_int_eq(get(e.recv, buffer, 500), 500);
-	}
-	pair_free(&e);
-}
-END_TEST
-
-/*
- * latest=1
- */
-
-START_TEST(only_the_newest_is_there)
-{
-	unsigned char in[100];
-	struct ends e;
-	unsigned i;
-
-	latest = true;
-	pair_of(&e, backends[_i], 0);
-	ck_assert_int_eq(get(e.recv, in, sizeof in), -EAGAIN);
-	ck_assert_int_eq(e.recv->be->arm(e.recv, IPC_RECV), 0);
-	for (i = 0; i < 1000; i++) {
-		memset(in, (int)i, sizeof in);
-		ck_assert_int_eq(put(e.send, in, 1 + i % 100, 0), 1 + i % 100);
-	}
-	ck_assert(lit(e.recv));
-	/* No short way, which is not the same as nothing there: who waits
-	 * would look that way in vain. */
-	ck_assert_int_eq(e.recv->be->get(e.recv, in, sizeof in), -2);
-	ck_assert_int_eq(get(e.recv, in, sizeof in), 100);
-	ck_assert_uint_eq(in[99], 999 & 0xff);
-	ck_assert_int_eq(get(e.recv, in, sizeof in), -EAGAIN);
-	ck_assert_int_eq(e.recv->be->arm(e.recv, IPC_RECV), 0);
-	ck_assert(!lit(e.recv));
-	ck_assert_int_eq(e.send->be->arm(e.send, IPC_SEND), 1);
-	ck_assert_int_eq(put(e.send, in, 0, 0), 0);
-	ck_assert_int_eq(get(e.recv, in, sizeof in), 0);
-	pair_free(&e);
-	latest = false;
-}
-END_TEST
-
-/* Number n, n times over, of a length that n tells. */
-static void
-write_all(struct ipc__half *h, unsigned last)
-{
-	static uint32_t buffer[4096];
-	unsigned i, k, n;
-
-	for (n = 1; n <= last; n++) {
-		k = 1 + n * 2654435761u % 4096;
-		for (i = 0; i < k; i++)
-			buffer[i] = n;
-		if (put(h, buffer, k * 4, 0) != (ssize_t)k * 4)
-			_exit(2);
-	}
-	_exit(0);
-}
-
-START_TEST(no_slot_is_ever_torn)
-{
-	const unsigned last = 30000;
-	static uint32_t in[4096];
-	uint32_t was = 0;
-	struct ends e;
-	pid_t child;
-	ssize_t n, i;
-
-	latest = true;
-	pair_of(&e, backends[_i], 0);
-	child = fork();
-	if (child == 0)
-		write_all(e.send, last);
-	while (was != last) {
-		n = get(e.recv, in, sizeof in);
-		if (n == -EAGAIN) {
-			ck_assert(await(e.recv, 20000));
-			continue;
-		}
-		ck_assert_int_ge(n, 4);
-		ck_assert_uint_gt(in[0], was);
-		was = in[0];
-		ck_assert_int_eq(n / 4, 1 + was * 2654435761u % 4096);
-		for (i = 0; i < n / 4; i++)
-			ck_assert(in[i] == was);
-	}
-	wait_for(child);
-	pair_free(&e);
-	latest = false;
-}
-END_TEST
-
-/*
- * Hostile
- */
-
-/* Random words all over the memory, most of them where they matter. */
-static void
-scribble(unsigned char *base, size_t bytes, unsigned seed)
-{
-	uint64_t x = seed | 1, *word;
-	size_t at;
-
-	for (;;) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		at = x % 4 ? x / 8 % 8192 : x / 8 % bytes;
-		word = (uint64_t *)(void *)(base + (at & ~(size_t)7));
-		if (x & 0x100000)
-			*word ^= UINT64_C(1) << (x >> 58);
-		else
-			*word = x >> (x >> 58);
-	}
-}
-
-/* The short ways have nothing to say of what is broken. */
-static void
-suffer_quickly(struct ends *e, unsigned turns, unsigned char *buffer)
-{
-	struct iovec some[3];
-	unsigned i;
-
-	for (i = 0; i < 3; i++)
-		some[i] = (struct iovec){ buffer + 8192 * i,
-		    (turns + i) * 41 % 6000 };
-	if (turns & 1)
-		e->send->be->put(e->send, buffer, turns * 29 % 6000);
-	if (turns & 2)
-		e->send->be->put_many(e->send, some, 3, 8192);
-	if (turns & 4)
-		e->recv->be->get(e->recv, buffer, turns * 43 % 9000);
-	if (turns & 8)
-		e->recv->be->get_many(e->recv, some, 3, 8192);
-}
-
-/* Sends and receives whatever there is; -EBADMSG ends a ring, and a new one
- * is taken.  Returns how often. */
-static unsigned
-suffer(struct ends *e, int64_t until)
-{
-	static unsigned char buffer[1 << 20];
-	struct timespec ts;
-	unsigned broken = 0, turns = 0;
-	const void *p;
-	unsigned flags;
-	ssize_t n;
-
-	do {
-		n = put(e->send, buffer, turns * 37 % 3000, 0);
-		ck_assert(n >= 0 || n == -EAGAIN || n == -EBADMSG);
-		broken += n == -EBADMSG;
-		suffer_quickly(e, turns, buffer);
-		if (n == -EAGAIN)
-			e->send->be->arm(e->send, IPC_SEND);
-		n = e->recv->be->peek(e->recv, &p, &flags);
-		ck_assert(n >= 0 || n == -EAGAIN || n == -EBADMSG);
-		broken += n == -EBADMSG;
-		if (n >= 0) {
-			ck_assert_uint_le((size_t)n, sizeof buffer);
-			memcpy(buffer, p, (size_t)n);
-			e->recv->be->release(e->recv, 0);
-		} else if (n == -EAGAIN)
-			e->recv->be->arm(e->recv, IPC_RECV);
-		if (++turns % 256 == 0 && broken)
-			break;
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-	} while (ts.tv_sec * 1000 + ts.tv_nsec / 1000000 < until);
-	return broken;
-}
-
-START_TEST(a_hostile_side_breaks_only_its_ring)
-{
-	const char *text = getenv("IPC_CHECK_HOSTILE");
-	int64_t ms = text ? atoll(text) : 1500, end;
-	unsigned round = 0, broken = 0;
-	struct ipc__shm_map *map;
-	struct timespec ts;
-	struct ends e;
-	pid_t child;
-
-	latest = _i >= 2;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	end = ts.tv_sec * 1000 + ts.tv_nsec / 1000000 + ms;
-	do {
-		pair_of(&e, backends[_i % 2 * 2], round % 2 ? 0 : 1 << 16);
-		map = IPC__STATE(e.recv, struct ipc__shm)->map;
-		child = fork();
-		if (child == 0)
-			scribble(map->base, map->bytes, ++round * 7919);
-		broken += suffer(&e, end);
-		kill(child, SIGKILL);
-		wait_for(child);
-		pair_free(&e);
-		round++;
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-	} while (ts.tv_sec * 1000 + ts.tv_nsec / 1000000 < end);
-	/* A slot is mended by the next message. */
-	ck_assert(latest || broken > 0);
-	latest = false;
 }
 END_TEST
 
@@ -764,8 +407,6 @@ main(void)
 {
 	Suite *s = suite_create("shm");
 	TCase *tc = tcase_create("shm");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, a_pair_carries_messages, 0, BACKENDS);
@@ -781,21 +422,9 @@ main(void)
 	    BACKENDS);
 	tcase_add_loop_test(tc, a_full_ring_wakes_its_sender, 0, BACKENDS);
 	tcase_add_loop_test(tc, what_goes_around_the_cache_comes, 0, BACKENDS);
-	tcase_add_loop_test(tc, no_wake_up_is_lost, 0, BACKENDS);
-	tcase_add_loop_test(tc, a_ring_that_shrinks_loses_nothing, 0,
-	    BACKENDS);
-	tcase_add_loop_test(tc, a_drained_ring_gives_its_memory_back, 0,
-	    BACKENDS);
 	tcase_add_test(tc, what_a_killed_maker_left_is_found);
 	tcase_add_test(tc, full_memory_is_an_error);
 	tcase_add_loop_test(tc, a_limit_of_file_sizes_is_an_error, 0, BACKENDS);
-	tcase_add_loop_test(tc, only_the_newest_is_there, 0, BACKENDS);
-	tcase_add_loop_test(tc, no_slot_is_ever_torn, 0, BACKENDS);
-	tcase_add_loop_test(tc, a_hostile_side_breaks_only_its_ring, 0, 4);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: ISC */
-/* WRAP: open close poll fcntl read write */
+/* WRAP: open openat close poll fcntl read write */
 /*
  * The ends of the senders of an opened ring.  One has been there; while its
  * receiver finds that out a second one comes, and goes, each at any of the
  * calls of the system that the receiver makes.  Whatever it meets, the receiver
  * is told of the end of the second after all that the second sent, and as it
- * was, and of the first's only before that.
+ * was, and of the first's only before that.  And one that would have come, and
+ * is killed at any of its own calls, has no end as long as it was no sender,
+ * nor has the first another one by that.
  */
-#include <stdarg.h>
-
+#include "killed.h"
 #include "rings.h"
+#include "suite.h"
 
 #define QUIET	3	/* looks in vain */
 #define LOOKS	200	/* not to hang */
@@ -18,6 +20,9 @@
 #define KINDS	4	/* of plays, as bits */
 #define BACKENDS_NAMED	3
 
+/* Who was there before the receiver. */
+enum { NOBODY, ONE, ONE_WHO_STAYS, ONE_WHO_WAS_READ, FIRSTS };
+
 /* What is done. */
 struct play {
 	bool	 stays;		/* the first goes when the receiver has come */
@@ -25,39 +30,22 @@ struct play {
 	bool	 late;		/* the second sends when it goes */
 	bool	 asks;		/* receives as who has no time to wait */
 	unsigned come, go;	/* at these calls; 0: before the receiver */
+	unsigned killed;	/* at this one of its own; 0: a sender */
+	int	 first;		/* if so */
 };
 
 static const struct ipc_backend *be;
 static const struct play *play;
 static struct ipc__half *in, *second;
 static unsigned calls;		/* of the receiver */
+static bool was_killed, was_sender;
 static bool stepping, over;
 static char told[16];		/* messages a and b; ends: closed or died */
-static char runtime[100], name[160];
+static char name[160];
 
 /*
  * The name
  */
-
-static void
-runtime_make(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	snprintf(runtime, sizeof runtime, "%s/shm-XXXXXX",
-	    dir ? dir : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(runtime));
-	setenv("IPC_RUNTIME_DIR", runtime, 1);
-}
-
-static void
-runtime_remove(void)
-{
-	char command[150];
-
-	snprintf(command, sizeof command, "rm -rf '%s'", runtime);
-	ck_assert_int_eq(system(command), 0);
-}
 
 static const struct ipc_backend *
 backend_of(unsigned i)
@@ -125,31 +113,56 @@ second_goes(void)
 	over = true;
 }
 
-static void
-step(void)
+static int
+would_send(void)
 {
-	if (!stepping)
-		return;
-	stepping = false;
+	leave(open_as(IPC_SEND, 0), true);
+	return 0;
+}
+
+static uint32_t
+life(void)
+{
+	struct ipc__shm *s = (void *)(uintptr_t)in->state;
+
+	return atomic_load(&s->ring.other->life);
+}
+
+static void
+is_killed(void)
+{
+	uint32_t before = life();
+
+	was_killed = killed_at((int)play->killed, would_send);
+	was_sender = life() != before;
+	over = true;
+}
+
+static void
+come_and_go(void)
+{
 	calls++;
+	if (play->killed > 0) {
+		if (calls == play->come)
+			is_killed();
+		return;
+	}
 	if (calls >= play->come && !over && second == NULL)
 		second_comes();
 	if (calls >= play->go && second != NULL)
 		second_goes();
+}
+
+static void
+stepped(void)
+{
+	if (!stepping)
+		return;
+	stepping = false;
+	come_and_go();
 	stepping = true;
 }
 
-#define STEP(type, call, parameters, arguments)				\
-	type __real_ ## call parameters;				\
-	type __wrap_ ## call parameters;				\
-	type								\
-	__wrap_ ## call parameters					\
-	{								\
-		step();							\
-		return __real_ ## call arguments;			\
-	}
-
-STEP(int, open, (const char *p, int f, mode_t m), (p, f, m))
 STEP(int, close, (int fd), (fd))
 STEP(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n))
 STEP(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
@@ -200,7 +213,7 @@ tell(char what)
 static bool
 look(void)
 {
-	char c;
+	char c, how;
 	ssize_t n;
 
 	step();
@@ -208,9 +221,12 @@ look(void)
 	if (n == -EAGAIN)
 		return false;
 	if (n == -EPIPE) {
-		tell(be->ends_with(in, "", 0) ? 'c' : 'd');
+		how = be->ends_with(in, "", 0) ? 'c' : 'd';
 		step();
-		ck_assert_int_eq(be->again(in), 1);
+		n = be->again(in);
+		ck_assert(n == 1 || n == IPC__TOLD);
+		if (n == 1)
+			tell(how);
 	} else {
 		ck_assert_int_eq(n, 1);
 		tell(c);
@@ -252,14 +268,20 @@ judge(void)
 }
 
 static void
-run(const struct play *p)
+begin(const struct play *p)
 {
-	struct ipc__half *first;
-
 	play = p;
 	memset(told, 0, sizeof told);
 	calls = 0;
 	over = false;
+}
+
+static void
+run(const struct play *p)
+{
+	struct ipc__half *first;
+
+	begin(p);
 	first = open_as(IPC_SEND, IPC_CREATE);
 	ck_assert_int_eq(put(first, "a", 1, 0), 1);
 	if (!p->stays)
@@ -301,6 +323,7 @@ START_TEST(the_end_told_is_of_who_sent_before_it)
 	unsigned seen[8] = { 0 };
 	int i;
 
+	before_call = stepped;
 	run_all(&p, (unsigned)_i, seen);
 	for (i = 0; i < BACKENDS_NAMED; i++) {
 		be = backend_of((unsigned)i);
@@ -312,22 +335,109 @@ START_TEST(the_end_told_is_of_who_sent_before_it)
 }
 END_TEST
 
+/*
+ * And one that would be
+ */
+
+static void
+judge_killed(void)
+{
+	char both[8], last[8], one = play->first_dies ? 'd' : 'c';
+	bool some = play->first == ONE || play->first == ONE_WHO_STAYS;
+
+	snprintf(both, sizeof both, "a%c%s", one, was_sender ? "d" : "");
+	snprintf(last, sizeof last, "ad");
+	if (some && (strcmp(told, both) == 0 ||
+	    (was_sender && strcmp(told, last) == 0)))
+		return;
+	if (!some && strcmp(told, was_sender ? "d" : "") == 0)
+		return;
+	ck_abort_msg("%s, after %d: come at call %u and killed at call %u of "
+	    "its own: '%s' is told", be->mechanism.scheme, play->first,
+	    play->come, play->killed, told);
+}
+
+static struct ipc__half *
+first_comes(void)
+{
+	struct ipc__half *first;
+
+	if (play->first == NOBODY)
+		return NULL;
+	first = open_as(IPC_SEND, IPC_CREATE);
+	ck_assert_int_eq(put(first, "a", 1, 0), 1);
+	return first;
+}
+
+static void
+first_is_read(struct ipc__half *first)
+{
+	char c;
+
+	in = open_as(IPC_RECV, 0);
+	ck_assert_int_eq(get(in, &c, 1), 1);
+	leave(first, play->first_dies);
+	half_free(in);
+}
+
+/* false: it was not killed any more. */
+static bool
+run_killed(const struct play *p)
+{
+	struct ipc__half *first;
+
+	begin(p);
+	first = first_comes();
+	if (p->first == ONE)
+		leave(first, p->first_dies);
+	if (p->first == ONE_WHO_WAS_READ)
+		first_is_read(first);
+	in = open_as(IPC_RECV, IPC_CREATE);
+	if (p->first == ONE_WHO_STAYS)
+		leave(first, p->first_dies);
+	stepping = true;
+	receive();
+	stepping = false;
+	judge_killed();
+	half_free(in);
+	unlink_name();
+	return was_killed;
+}
+
+/* Every second one of its calls, and the others at the next of the receiver's;
+ * with another mechanism each. */
+START_TEST(who_was_no_sender_yet_has_no_end)
+{
+	struct play p = { .first = _i / 4, .first_dies = _i & 1,
+	    .asks = _i & 2 };
+	unsigned seen[2] = { 0 };
+
+	before_call = stepped;
+	for (p.come = 1; p.come <= CALLS; p.come++) {
+		be = backend_of((p.come + (unsigned)_i) % BACKENDS_NAMED);
+		p.killed = 1 + p.come / BACKENDS_NAMED % 2;
+		while (run_killed(&p)) {
+			seen[was_sender]++;
+			p.killed += 2;
+		}
+	}
+	ck_assert_uint_gt(seen[false], 0);
+	ck_assert_uint_gt(seen[true], 0);
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("shmends");
 	TCase *ends = tcase_create("ends");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(ends, 60);
 	tcase_add_checked_fixture(ends, runtime_make, runtime_remove);
 	tcase_add_loop_test(ends, the_end_told_is_of_who_sent_before_it, 0,
 	    1 << KINDS);
+	tcase_add_loop_test(ends, who_was_no_sender_yet_has_no_end, 0,
+	    4 * FIRSTS);
 	suite_add_tcase(s, ends);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -4,28 +4,9 @@
  * what, what a killed holder leaves, and many receivers of the newest message.
  */
 #include "rings.h"
+#include "suite.h"
 
-static char name[200], runtime[100];
-
-static void
-runtime_remove(void)
-{
-	char command[150];
-
-	snprintf(command, sizeof command, "rm -rf '%s'", runtime);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static void
-runtime_make(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	snprintf(runtime, sizeof runtime, "%s/shm-XXXXXX",
-	    dir ? dir : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(runtime));
-	setenv("IPC_RUNTIME_DIR", runtime, 1);
-}
+static char name[200];
 
 static const struct ipc_backend *
 named(int i)
@@ -335,8 +316,6 @@ main(void)
 {
 	Suite *s = suite_create("shmopen");
 	TCase *names = tcase_create("names");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(names, 60);
 	tcase_add_checked_fixture(names, runtime_make, runtime_remove);
@@ -348,9 +327,5 @@ main(void)
 	tcase_add_loop_test(names, many_sleep_and_all_are_woken, 0, 4);
 	tcase_add_test(names, a_spoilt_file_is_refused);
 	suite_add_tcase(s, names);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -12,6 +12,7 @@
 #include <sys/shm.h>
 #include <signal.h>
 
+#include "suite.h"
 #include "syncs.h"
 
 #define MAKERS	8
@@ -426,8 +427,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("synckill");
-	SRunner *runner = srunner_create(suite);
-	int failed, killing = 60 + names_rounds(KILLS) / 10;
+	int killing = 60 + names_rounds(KILLS) / 10;
 
 	private_ipc = unshare(CLONE_NEWIPC) == 0;
 	add_kinds(suite, makers_who_race_and_die_end_with_one_whole_object,
@@ -439,8 +439,5 @@ main(void)
 	add_kinds(suite,
 	    what_killed_readers_and_writers_left_is_whole_or_is_told, lockings,
 	    3, killing);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

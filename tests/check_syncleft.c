@@ -12,6 +12,7 @@
 #include <dirent.h>
 
 #include "killed.h"
+#include "suite.h"
 #include "syncs.h"
 
 static const char *const addresses[] = {
@@ -209,9 +210,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("syncleft");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("killed");
-	int failed;
 
 	private_ipc = unshare(CLONE_NEWIPC) == 0;
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
@@ -222,8 +221,5 @@ main(void)
 	tcase_add_loop_test(tc,
 	    who_is_killed_removing_it_leaves_it_or_nothing, 0, KINDS);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

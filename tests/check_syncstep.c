@@ -10,6 +10,7 @@
 #include <ipc/ipc.h>
 
 #include "names.h"
+#include "suite.h"
 
 ssize_t __real_write(int fd, const void *data, size_t size);
 ssize_t __wrap_write(int fd, const void *data, size_t size);
@@ -172,9 +173,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("syncstep");
-	SRunner *runner = srunner_create(suite);
 	TCase *tc = tcase_create("step by step");
-	int failed;
 
 	tcase_add_checked_fixture(tc, names_setup, names_teardown);
 	tcase_set_timeout(tc, 20);
@@ -186,8 +185,5 @@ main(void)
 	    a_signal_just_after_the_mutex_is_let_go_is_not_lost);
 	suite_add_tcase(suite, tc);
 
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
  * objects themselves are made up here.
  */
 #include "names.h"
+#include "suite.h"
 #include "sysname.h"
 
 #define OBJECTS	100
@@ -566,8 +567,6 @@ main(void)
 {
 	Suite *suite = suite_create("sysname");
 	TCase *tc = tcase_create("names");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, names_teardown);
 	tcase_add_test(tc, a_noted_name_is_found_with_its_maker);
@@ -597,9 +596,5 @@ main(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, notes_are_whole_while_others_come_and_go);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

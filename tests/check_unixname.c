@@ -8,6 +8,7 @@
 
 #include "backend.h"
 #include "names.h"
+#include "suite.h"
 
 static struct ipc__address plain;	/* of no option */
 static struct ipc__socket_name name;
@@ -385,8 +386,6 @@ main(void)
 {
 	Suite *suite = suite_create("unixname");
 	TCase *tc = tcase_create("making");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, names_teardown);
 	tcase_add_test(tc, a_listener_can_be_connected_to_and_leaves_nothing);
@@ -411,9 +410,5 @@ main(void)
 	tcase_add_test(tc,
 	    the_next_listener_clears_away_what_a_killed_one_had_begun);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
  */
 #include "backend.h"
 #include "names.h"
+#include "suite.h"
 
 static struct ipc__address plain;	/* of no option */
 static struct ipc__socket_name name;
@@ -183,8 +184,6 @@ main(void)
 {
 	Suite *suite = suite_create("unixremove");
 	TCase *tc = tcase_create("removing");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, names_teardown);
 	tcase_add_test(tc, what_was_replaced_at_the_last_moment_is_put_back);
@@ -197,9 +196,5 @@ main(void)
 	tcase_add_test(tc, abstract_names_vanish_with_their_socket);
 	tcase_add_test(tc, a_datagram_carries_the_final_name_of_its_sender);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

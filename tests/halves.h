@@ -20,6 +20,7 @@
 #include <check.h>
 
 #include "backend.h"
+#include "suite.h"
 
 static int fds_before;
 
@@ -161,18 +162,6 @@ in_dir(const char *name)
 	i = (i + 1) % 4;
 	snprintf(path[i], sizeof path[i], "%s/%s", test_dir, name);
 	return path[i];
-}
-
-static inline int
-suite_run(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif

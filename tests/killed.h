@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A process that is killed before one of its calls of the system, whichever the
- * test says.  The test wraps those calls; open and openat are wrapped here.
+ * test says; or that does something before each of them, if the test wants it.
+ * The test wraps those calls; open and openat are wrapped here.
  */
 #ifndef IPC_TESTS_KILLED_H
 #define IPC_TESTS_KILLED_H
@@ -18,6 +19,7 @@
 #include <ipc/ipc.h>
 
 static int left;	/* calls until this process is killed; 0: all */
+static void (*before_call)(void);	/* this is done, if not NULL */
 static bool named;	/* as on a file system without nameless files */
 
 static inline void
@@ -25,6 +27,8 @@ step(void)
 {
 	if (left > 0 && --left == 0)
 		kill(getpid(), SIGKILL);
+	if (before_call != NULL)
+		before_call();
 }
 
 #define STEP(type, name, parameters, arguments)				\
@@ -88,6 +92,7 @@ killed_at(int call, int (*f)(void))
 	pid = fork();
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0) {
+		before_call = NULL;
 		left = call;
 		status = f();
 		left = 0;

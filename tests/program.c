@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "program.h"
+#include "suite.h"
 #include "support.h"
 
 static char directory[PATH_MAX];
@@ -103,7 +104,6 @@ int
 program_run_all(Suite *s)
 {
 	const char *where = getenv("TMPDIR");
-	SRunner *sr = srunner_create(s);
 	char top[PATH_MAX];
 	int bad;
 
@@ -113,9 +113,7 @@ program_run_all(Suite *s)
 		perror(top);
 		return 1;
 	}
-	srunner_run_all(sr, CK_ENV);
-	bad = srunner_ntests_failed(sr);
-	srunner_free(sr);
+	bad = suite_run(s);
 	return remove_all(top) != 0 || bad != 0;
 }
 

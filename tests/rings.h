@@ -79,6 +79,29 @@ address_of(struct ipc__address *a, const struct ipc_backend *be, char *name)
 	a->opt.end = true;
 }
 
+/* A runtime directory, in which files may lie as well. */
+static char runtime[100];
+
+static inline void
+runtime_make(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	snprintf(runtime, sizeof runtime, "%s/shm-XXXXXX",
+	    dir ? dir : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(runtime));
+	setenv("IPC_RUNTIME_DIR", runtime, 1);
+}
+
+static inline void
+runtime_remove(void)
+{
+	char command[150];
+
+	snprintf(command, sizeof command, "rm -rf '%s'", runtime);
+	ck_assert_int_eq(system(command), 0);
+}
+
 static bool latest;
 
 static inline void

@@ -24,6 +24,7 @@
 #include "address.h"
 #include "backend.h"
 #include "error.h"
+#include "suite.h"
 
 #undef unix	/* a macro of gcc's gnu modes */
 extern const struct ipc_backend ipc__backend_unix, ipc__backend_unixpacket,

@@ -17,6 +17,7 @@
 
 #include <ipc/names.h>
 
+#include "suite.h"
 #include "support.h"
 
 #define LINES_MAX	64
@@ -334,16 +335,12 @@ int
 suite_close(void)
 {
 	TCase *tc = tcase_open("whole", 10);
-	SRunner *runner;
 	char *first, *last;
 	int failed;
 
 	tcase_add_test(tc, only_lines_without_their_capability_were_left_out);
-	runner = srunner_create(suite);
 	first = left_things();
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	failed = suite_run(suite);
 	last = left_things();
 	if (failed == 0 && left_difference(first, last) != NULL) {
 		fprintf(stderr, "left behind by the program: %s\n",

@@ -37,8 +37,9 @@ memfd_make(void)
 	return fd < 0 ? ipc__fail_sys("memfd_create") : fd;
 }
 
+/* With room for one ring, or for both. */
 static int
-memfd_pair(struct ipc__half *a, struct ipc__half *b,
+memfd_map(struct ipc__shm_map **made, bool both,
     const struct ipc__address *address)
 {
 	struct ipc__shm_map *map = ipc__shm_map_new();
@@ -47,6 +48,7 @@ memfd_pair(struct ipc__half *a, struct ipc__half *b,
 	if (!map)
 		return -ENOMEM;
 	map->nowhere = true;
+	map->both = both;
 	rc = map->mem = memfd_make();
 	if (rc < 0)
 		goto fail;
@@ -57,10 +59,30 @@ memfd_pair(struct ipc__half *a, struct ipc__half *b,
 		rc = ipc__fail_sys("fcntl(F_ADD_SEALS)");
 		goto fail;
 	}
-	return ipc__shm_pair(a, b, map);
+	*made = map;
+	return 0;
 fail:
 	ipc__shm_unref(map);
 	return rc;
+}
+
+static int
+memfd_pair(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__address *address)
+{
+	struct ipc__shm_map *map;
+	int rc = memfd_map(&map, false, address);
+
+	return rc < 0 ? rc : ipc__shm_pair(a, b, map);
+}
+
+static int
+memfd_pair_both(struct ipc__half *h[4], const struct ipc__address *address)
+{
+	struct ipc__shm_map *map;
+	int rc = memfd_map(&map, true, address);
+
+	return rc < 0 ? rc : ipc__shm_pair_both(h, map);
 }
 
 /* Memory from somebody else: sealed, and not of a kind whose pages may be
@@ -111,6 +133,7 @@ const struct ipc_backend ipc__backend_memfd = {
 		[IPC_WAY_SESSION] = IPC__SHM_SESSION_KEYS
 	},
 	.pair = memfd_pair,
+	.pair_both = memfd_pair_both,
 	.give = ipc__shm_give,
 	.take = memfd_take,
 	.send = ipc__shm_send,
@@ -126,6 +149,7 @@ const struct ipc_backend ipc__backend_memfd = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.armed = ipc__shm_armed,
 	.calm = ipc__shm_calm,
 	.beside = ipc__shm_beside,
 	.stretch = ipc__shm_stretch,

@@ -29,8 +29,8 @@ in_memory(const char *dir)
  * where making it takes a hundred times as long; unless what is sent is to be
  * written there. */
 static int
-mmap_pair_nameless(struct ipc__half *a, struct ipc__half *b,
-    const struct ipc__address *address)
+mmap_pair_nameless(struct ipc__half *h[], const struct ipc__address *address,
+    int both)
 {
 	struct ipc__error before;
 	char dir[IPC__PATH_MAX];
@@ -40,22 +40,36 @@ mmap_pair_nameless(struct ipc__half *a, struct ipc__half *b,
 		return rc;
 	if (!address->opt.sync && !in_memory(dir) && in_memory(MEMORY)) {
 		ipc__error_keep(&before);
-		if (ipc__shm_pair_file(a, b, address, MEMORY,
-		    IPC__SHM_DIRECTORY) == 0)
+		if (ipc__shm_pair_file(h, address, MEMORY,
+		    IPC__SHM_DIRECTORY | both) == 0)
 			return 0;
 		ipc__error_restore(&before);
 	}
-	return ipc__shm_pair_file(a, b, address, dir, IPC__SHM_DIRECTORY);
+	return ipc__shm_pair_file(h, address, dir, IPC__SHM_DIRECTORY | both);
 }
 
 /* The name says where the file is made; it never gets that name. */
 static int
+mmap_links(struct ipc__half *h[], const struct ipc__address *address, int both)
+{
+	return address->name[0] == '\0' ?
+	    mmap_pair_nameless(h, address, both) :
+	    ipc__shm_pair_file(h, address, address->name, both);
+}
+
+static int
 mmap_pair(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__address *address)
 {
-	return address->name[0] == '\0' ?
-	    mmap_pair_nameless(a, b, address) :
-	    ipc__shm_pair_file(a, b, address, address->name, 0);
+	struct ipc__half *h[2] = { a, b };
+
+	return mmap_links(h, address, 0);
+}
+
+static int
+mmap_pair_both(struct ipc__half *h[4], const struct ipc__address *address)
+{
+	return mmap_links(h, address, IPC__SHM_BOTH);
 }
 
 static int
@@ -119,6 +133,7 @@ const struct ipc_backend ipc__backend_mmap = {
 		[IPC_WAY_SESSION] = IPC__SHM_SESSION_KEYS | SYNC
 	},
 	.pair = mmap_pair,
+	.pair_both = mmap_pair_both,
 	.open = mmap_open,
 	.unlink = mmap_unlink,
 	.give = ipc__shm_give,
@@ -136,6 +151,7 @@ const struct ipc_backend ipc__backend_mmap = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.armed = ipc__shm_armed,
 	.over = ipc__shm_hung_up,
 	.calm = ipc__shm_calm,
 	.beside = ipc__shm_beside,

@@ -42,8 +42,16 @@ static int
 posixshm_pair(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__address *address)
 {
-	return ipc__shm_pair_file(a, b, address, DIRECTORY,
-	    IPC__SHM_DIRECTORY);
+	struct ipc__half *h[2] = { a, b };
+
+	return ipc__shm_pair_file(h, address, DIRECTORY, IPC__SHM_DIRECTORY);
+}
+
+static int
+posixshm_pair_both(struct ipc__half *h[4], const struct ipc__address *address)
+{
+	return ipc__shm_pair_file(h, address, DIRECTORY, IPC__SHM_DIRECTORY |
+	    IPC__SHM_BOTH);
 }
 
 static int
@@ -110,6 +118,7 @@ const struct ipc_backend ipc__backend_posixshm = {
 		[IPC_WAY_SESSION] = IPC__SHM_SESSION_KEYS
 	},
 	.pair = posixshm_pair,
+	.pair_both = posixshm_pair_both,
 	.open = posixshm_open,
 	.unlink = posixshm_unlink,
 	.exists = posixshm_exists,
@@ -128,6 +137,7 @@ const struct ipc_backend ipc__backend_posixshm = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__shm_arm,
+	.armed = ipc__shm_armed,
 	.over = ipc__shm_hung_up,
 	.calm = ipc__shm_calm,
 	.beside = ipc__shm_beside,

@@ -24,6 +24,7 @@
 #include "queue.h"
 #include "sysvmq.h"
 
+#define SMALL	256u	/* bytes of a first letter */
 #define TRIES	16	/* somebody makes and removes it all the time */
 
 /*
@@ -71,14 +72,19 @@ ipc__sysvmq_start(struct ipc__half *h, int id, size_t record, size_t capacity)
 }
 
 /* Memory is touched by whoever uses it: not by the maker of a pair for both
- * ends of it, and each way only where something goes. */
+ * ends of it, and each way only where something goes.  Small messages need but
+ * a small letter; what was in it may be lost as it grows. */
 static int
-need_letter(struct ipc__letter **letter, size_t record)
+need_letter(struct ipc__letter **letter, uint32_t *room, size_t size,
+    size_t record)
 {
-	if (*letter == NULL)
-		*letter = malloc(sizeof **letter + record);
+	if (*letter != NULL && size <= *room)
+		return 0;
+	free(*letter);
+	*room = (uint32_t)(size <= SMALL && record > SMALL ? SMALL : record);
+	*letter = malloc(sizeof **letter + *room);
 	return *letter != NULL ? 0 : ipc__fail(ENOMEM, "no memory for records "
-	    "of %zu bytes", record);
+	    "of %u bytes", *room);
 }
 
 /*
@@ -195,16 +201,16 @@ sysvmq_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
-	size_t size;
+	size_t size = ipc__gathered(iov, count);
 	ssize_t n;
 
-	if ((n = need_letter(&q->out, h->record)) < 0)
-		return n;
-	size = ipc__gather(q->out->text, iov, count);
 	if (q->sent) {
 		q->sent = false;
 		return (ssize_t)size;
 	}
+	if ((n = need_letter(&q->out, &q->out_room, size, h->record)) < 0)
+		return n;
+	ipc__gather(q->out->text, iov, count);
 	if (aside != NULL && h->bare) {
 		n = ipc__queue_check_priority(aside->priority);
 		if (n < 0)
@@ -265,6 +271,28 @@ meaning(const struct ipc__half *h, long type, struct ipc__aside *aside)
 	return 0;
 }
 
+/* The next message into the letter, which grows if it has to. */
+static ssize_t
+fetch(struct ipc__half *h)
+{
+	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
+	ssize_t n;
+	int rc;
+
+	do {
+		n = msgrcv(q->id, q->in, q->in_room, h->bare ? -LONG_MAX : 0,
+		    IPC_NOWAIT);
+		if (n == -1 && errno == E2BIG && q->in_room < h->record) {
+			rc = need_letter(&q->in, &q->in_room, h->record,
+			    h->record);
+			if (rc < 0)
+				return rc;
+			errno = EINTR;
+		}
+	} while (n == -1 && errno == EINTR);
+	return n == -1 ? answer(h, "msgrcv") : n;
+}
+
 static ssize_t
 sysvmq_recv(struct ipc__half *h, const struct iovec *iov, int count,
     struct ipc__aside *aside)
@@ -273,19 +301,13 @@ sysvmq_recv(struct ipc__half *h, const struct iovec *iov, int count,
 	ssize_t n = 0;
 	int rc;
 
-	if ((rc = need_letter(&q->in, h->record)) < 0)
+	if ((rc = need_letter(&q->in, &q->in_room, 0, h->record)) < 0)
 		return rc;
 	if (q->kept != 0) {
 		q->in->type = q->kept;
 		q->kept = 0;
-	} else {
-		do
-			n = msgrcv(q->id, q->in, h->record, h->bare ?
-			    -LONG_MAX : 0, IPC_NOWAIT);
-		while (n == -1 && errno == EINTR);
-		if (n == -1)
-			return answer(h, "msgrcv");
-	}
+	} else if ((n = fetch(h)) < 0)
+		return n;
 	if (q->bell != NULL)
 		tell_sender(q);
 	rc = meaning(h, q->in->type, aside);
@@ -428,6 +450,7 @@ const struct ipc_backend ipc__backend_sysvmq = {
 		[IPC_WAY_SESSION] = IPC__QUEUE_KEYS_SESSION
 	},
 	.pair = ipc__sysvmq_pair,
+	.pair_both = ipc__sysvmq_pair_both,
 	.open = sysvmq_open,
 	.unlink = ipc__msg_unlink,
 	.exists = ipc__msg_exists,

@@ -18,6 +18,7 @@ struct ipc__sysvmq {
 	bool		 made;		/* all this is valid */
 	int		 id;
 	struct ipc__letter	*in, *out; /* NULL: not used yet */
+	uint32_t	 in_room, out_room;	/* bytes of text */
 	uint32_t	 want;		/* bytes that found no room, and 1 */
 	uint64_t	 room;		/* private: so much there is at least */
 	/* wait=block: what it has already received (its type; it is empty), or
@@ -37,6 +38,8 @@ void ipc__sysvmq_close(struct ipc__half *h, bool clean);
 
 /* sysvmq_pair.c */
 int ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
+    const struct ipc__address *address);
+int ipc__sysvmq_pair_both(struct ipc__half *h[4],
     const struct ipc__address *address);
 int ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t);
 int ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t);

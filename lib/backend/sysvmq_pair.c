@@ -17,6 +17,9 @@
 #define MOST_RECORD	(1u << 20) /* that a process may offer us */
 #define TICKET_SIZE	24
 #define TICKET_FDS	4
+/* Beside the mode: its bell is in the page of the other ticket's, and there is
+ * a descriptor less. */
+#define TICKET_SECOND	(UINT32_C(1) << 16)
 #define GONE		(-1)	/* no queue has this id */
 
 /* Bytes of a private queue, and of a record in it. */
@@ -95,34 +98,62 @@ check_free(const struct ipc__address *a)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* bell[1] shares the page of bell[0]. */
+static int
+make_bells(struct ipc__bell *bell[2], int count)
+{
+	int rc = ipc__bell_new(&bell[0]);
+
+	if (rc == 0 && count == 2 &&
+	    (rc = ipc__bell_second(&bell[1], bell[0])) < 0)
+		ipc__bell_unref(bell[0]);
+	return rc;
+}
+
+/* One link, or both of a channel: h[0] receives what h[1] sends, and so on. */
+static int
+make_links(struct ipc__half *h[], int count, const struct ipc__address *a)
+{
+	uint64_t capacity, record;
+	struct ipc__msg_made m[2];
+	struct ipc__bell *bell[2];
+	int i, rc;
+
+	ipc__queue_sweep_some();
+	if ((rc = sizes(&a->opt, &capacity, &record)) < 0 ||
+	    (rc = check_free(a)) < 0 || (rc = make_bells(bell, count)) < 0)
+		return rc;
+	rc = ipc__msg_make(m, count, "");
+	if (rc < 0)
+		goto out;
+	for (i = 0; i < count && rc == 0; i++)
+		rc = shape(m[i].id, a, capacity);
+	for (i = 0; i < count; i++)
+		if (rc == 0)
+			start_both(h[2 * i], h[2 * i + 1], &m[i], bell[i],
+			    record, capacity);
+		else
+			ipc__msg_unmake(&m[i]);
+out:
+	for (i = 0; i < count; i++)
+		ipc__bell_unref(bell[i]);
+	return rc;
+}
+
 int
 ipc__sysvmq_pair(struct ipc__half *a, struct ipc__half *b,
     const struct ipc__address *address)
 {
-	struct ipc__msg_made m;
-	struct ipc__bell *bell;
-	uint64_t capacity, record;
-	int rc;
+	struct ipc__half *h[2] = { a, b };
 
-	ipc__queue_sweep_some();
-	if ((rc = sizes(&address->opt, &capacity, &record)) < 0 ||
-	    (rc = check_free(address)) < 0 ||
-	    (rc = ipc__bell_new(&bell)) < 0)
-		return rc;
-	rc = ipc__msg_make(&m, "");
-	if (rc < 0) {
-		ipc__bell_unref(bell);
-		return rc;
-	}
-	rc = shape(m.id, address, capacity);
-	if (rc == 0) {
-		start_both(a, b, &m, bell, record, capacity);
-	} else {
-		ipc__msg_end(m.hold[0], m.key, m.id);
-		close(m.hold[1]);
-	}
-	ipc__bell_unref(bell);
-	return rc;
+	return make_links(h, 1, address);
+}
+
+int
+ipc__sysvmq_pair_both(struct ipc__half *h[4],
+    const struct ipc__address *address)
+{
+	return make_links(h, 2, address);
 }
 
 /*
@@ -133,24 +164,27 @@ int
 ipc__sysvmq_give(struct ipc__half *h, struct ipc__ticket *t)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
+	const struct ipc__bell *first = q->bell->host;
 	unsigned char *p = t->bytes + t->size;
 	struct msqid_ds ds;
 	int rc = ipc__msg_stat(q->id, &ds);
 
 	if (rc < 0)
 		return rc;
-	if (q->bell->mem == -1)
+	if ((first ? first : q->bell)->mem == -1)
 		return ipc__fail(EOPNOTSUPP, "an end that was handed over is "
 		    "not handed on");
 	ipc__put32(p, (uint32_t)q->id);
 	ipc__put32(p + 4, (uint32_t)q->key);
 	ipc__put32(p + 8, (uint32_t)ds.msg_perm.cuid);
-	ipc__put32(p + 12, (uint32_t)ds.msg_perm.mode & 0777);
+	ipc__put32(p + 12, ((uint32_t)ds.msg_perm.mode & 0777) |
+	    (first ? TICKET_SECOND : 0));
 	ipc__put32(p + 16, (uint32_t)h->record);
 	ipc__put32(p + 20, ipc__sysv_namespace());
 	t->size += TICKET_SIZE;
 	t->fds[t->fd_count++] = q->hold;
-	t->fds[t->fd_count++] = q->bell->mem;
+	if (first == NULL)
+		t->fds[t->fd_count++] = q->bell->mem;
 	t->fds[t->fd_count++] = q->bell->fd[0];
 	t->fds[t->fd_count++] = q->bell->fd[1];
 	return 0;
@@ -176,7 +210,8 @@ check_queue(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
 		return rc;
 	if ((uint32_t)ds->msg_perm.__key != ipc__get32(p + 4) ||
 	    ds->msg_perm.cuid != (uid_t)ipc__get32(p + 8) ||
-	    (ds->msg_perm.mode & 0777) != ipc__get32(p + 12) ||
+	    (ds->msg_perm.mode & 0777) !=
+	    (ipc__get32(p + 12) & ~TICKET_SECOND) ||
 	    ds->msg_perm.__key == IPC_PRIVATE ||
 	    (ds->msg_perm.uid != us && ds->msg_perm.cuid != us &&
 	    !(ds->msg_perm.mode & 077)) ||
@@ -199,31 +234,53 @@ check_offer(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
 	return rc < 0 ? rc : check_queue(p, dir, id, ds);
 }
 
+/* The bell in whose page another one's is: of the other ticket's half, which is
+ * of this kind. */
+static struct ipc__bell *
+first_bell(const struct ipc__ticket *t)
+{
+	struct ipc__bell *b;
+
+	if (t->beside == NULL)
+		return NULL;
+	b = IPC__STATE(t->beside, const struct ipc__sysvmq)->bell;
+	return b != NULL && b->host == NULL ? b : NULL;
+}
+
 int
 ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
 {
 	struct ipc__sysvmq *q = IPC__STATE(h, struct ipc__sysvmq);
 	const unsigned char *p = t->bytes + t->next;
 	struct msqid_ds ds = { .msg_qbytes = 0 };
-	int i, rc, id = GONE, *fds = t->fds + t->fd_next;
+	int rc, id = GONE, *fds = t->fds + t->fd_next;
+	struct ipc__bell *first = NULL;
+	unsigned i, count = TICKET_FDS;
 
-	if (t->size - t->next < TICKET_SIZE ||
-	    t->fd_count - t->fd_next < TICKET_FDS)
+	if (t->size - t->next < TICKET_SIZE)
+		return ipc__fail(EBADMSG, "no queue was handed over");
+	if (ipc__get32(p + 12) & TICKET_SECOND) {
+		count--;
+		first = first_bell(t);
+	}
+	if (t->fd_count - t->fd_next < count ||
+	    (count < TICKET_FDS && first == NULL))
 		return ipc__fail(EBADMSG, "a part of what was to be handed "
 		    "over is missing");
 	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0)
 		return rc;
 	ipc__sysvmq_start(h, id, ipc__get32(p + 16), ds.msg_qbytes);
-	rc = ipc__bell_join(&q->bell, fds[1], fds + 2);
+	rc = ipc__bell_join(&q->bell, first ? -1 : fds[1], fds + count - 2,
+	    first);
 	if (rc < 0) {
 		ipc__sysvmq_close(h, false);
 		return rc;
 	}
 	q->key = (key_t)ipc__get32(p + 4);
 	q->hold = fds[0];
-	for (i = 0; i < TICKET_FDS; i++)
+	for (i = 0; i < count; i++)
 		fds[i] = -1;
-	t->fd_next += TICKET_FDS;
+	t->fd_next += count;
 	t->next += TICKET_SIZE;
 	return 0;
 }

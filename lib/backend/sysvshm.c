@@ -317,6 +317,7 @@ const struct ipc_backend ipc__backend_sysvshm = {
 	.publish = ipc__shm_publish,
 	.watch = ipc__shm_watch,
 	.arm = ipc__sysvshm_arm,
+	.armed = ipc__shm_armed,
 	.over = ipc__shm_hung_up,
 	.calm = ipc__shm_calm,
 	.beside = ipc__shm_beside,
