@@ -117,6 +117,13 @@ ring_put_short(struct ipc__ring *r, const void *data, size_t size)
 	    ring_put_small(r, data, size, false);
 }
 
+/* Was that the last payload that we knew room for? */
+static inline bool
+ring_put_spent(const struct ipc__ring *r, size_t size)
+{
+	return size > IPC__RING_INLINE && r->v == r->free_v;
+}
+
 /* The same of any size. */
 static inline bool
 ring_put(struct ipc__ring *r, const void *data, size_t size)
@@ -161,23 +168,6 @@ ring_put_many(struct ipc__ring *r, const struct iovec *iov, int count,
 	return i;
 }
 
-/* A new word: the payload that it speaks of is asked for all at once.  What is
- * done with one message is more than a processor looks ahead, so otherwise each
- * would wait for its own.  Whatever the sender says: nothing is read. */
-static inline void
-ring_ask(const struct ipc__ring *r, uint64_t word)
-{
-	unsigned cell = r->cell + 1;
-	uint64_t v;
-
-	for (; cell < IPC__RING_CELLS &&
-	    ipc__ring_code(word, cell) == IPC__RING_FAR; cell++) {
-		v = ipc__ring_get(&r->at->u.cell[cell],
-		    memory_order_relaxed) >> 32 & (r->plines - 1);
-		__builtin_prefetch(r->payload + v * IPC__RING_LINE);
-	}
-}
-
 /* The word of our line is looked at anew. */
 __attribute__((noinline))
 static unsigned
@@ -198,8 +188,6 @@ ring_look(struct ipc__ring *r)
 		if (code == 0 && ipc__ring_end(word))
 			return ipc__ring_find(r, &code) < 0 ? 0 : code;
 		r->word = word;
-		if (code == IPC__RING_FAR)
-			ring_ask(r, word);
 	}
 	if (code == 0)
 		ipc__ring_nothing(r);

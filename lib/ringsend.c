@@ -336,20 +336,6 @@ ring_append(struct ipc__ring *r, unsigned code, unsigned cells,
 	ring_show(r);
 }
 
-/* How far what is free goes on from here. */
-static void
-ring_free_piece(struct ipc__ring *r)
-{
-	uint64_t size = r->grown_v ? r->plines : TINY_LINES;
-	uint64_t used = r->grown_v ? r->grown_v : TINY_LINES;
-	uint64_t end = (r->v & ~(size - 1)) + used;
-
-	/* In the mirror it goes on. */
-	if (r->mirrored && used == size)
-		end += size;
-	r->free_v = end < r->limit_v ? end : r->limit_v;
-}
-
 /* What is reserved becomes a record of this size, or a part of one. */
 static void
 ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
@@ -364,7 +350,7 @@ ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 	ipc__ring_set(&r->at->u.cell[r->cell],
 	    (r->at_v & IPC__RING_V) << 32 | size, memory_order_relaxed);
 	r->v = r->at_v + ipc__ring_lines(size);
-	ring_free_piece(r);
+	ipc__ring_free_piece(r);
 	ring_append(r, r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH, 1, flags);
 }
 

@@ -134,5 +134,9 @@ void	ipc__ring_bound(struct ipc__ring *r);
 int	ipc__ring_full(struct ipc__ring *r, bool of_lines);
 /* Is there some now? */
 int	ipc__ring_relieve(struct ipc__ring *r);
+/* How far what is free goes on from here. */
+void	ipc__ring_free_piece(struct ipc__ring *r);
+/* Small records have used that up. */
+void	ipc__ring_window(struct ipc__ring *r);
 
 #endif
