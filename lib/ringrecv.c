@@ -210,7 +210,7 @@ ipc__ring_glance(const struct ipc__ring *r, unsigned *looks)
 	uint64_t word;
 
 	/* Many have come: let them gather. */
-	if (r->run >= LAZY_RUN)
+	if (r->run >= LAZY_RUN && *looks > 0)
 		return --*looks > 0;
 	while (*looks > 0) {
 		--*looks;
