@@ -228,6 +228,9 @@ struct ipc_backend {
 	 * NULL: there is no shorter way. */
 	bool (*put)(struct ipc__half *h, const void *data, size_t size);
 	ssize_t (*get)(struct ipc__half *h, void *buffer, size_t room);
+	/* get, with so many looks, where one costs no system call. */
+	ssize_t (*await)(struct ipc__half *h, void *buffer, size_t room,
+	    unsigned looks);
 	/* The same of several, each of at most `most' bytes: how many. */
 	int (*put_many)(struct ipc__half *h, const struct iovec *messages,
 	    int count, size_t most);

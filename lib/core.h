@@ -70,6 +70,8 @@ struct ipc__in {
 	bool		quick;		/* quick.c may try */
 	ssize_t		 (*get)(struct ipc__half *, void *, size_t);
 					/* the mechanism's short way */
+	ssize_t		 (*await)(struct ipc__half *, void *, size_t,
+			     unsigned);	/* and to look on */
 	bool		framed;		/* frames on a byte stream */
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
