@@ -337,7 +337,8 @@ note_path(int hold, key_t key, char *path, size_t size)
 	slash = strrchr(path, '/');
 	return slash != NULL && strcmp(slash + 1, file) == 0 &&
 	    fstat(hold, &ours) == 0 && lstat(path, &named) == 0 &&
-	    ours.st_uid == geteuid() && ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+	    ours.st_uid == geteuid() && ours.st_dev == named.st_dev &&
+	    ours.st_ino == named.st_ino;
 }
 
 /* Another user's note is not ours to remove: his next sweep finds no queue to
