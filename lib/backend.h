@@ -92,6 +92,9 @@ struct ipc__ticket {
 	/* take(): the half that the other ticket of this link has become; NULL:
 	 * there is none yet. */
 	const struct ipc__half *beside;
+	/* take(): the socket that it came over, by which the kernel says from
+	 * whom; or no socket. */
+	int		control;
 };
 
 struct ipc_backend;
@@ -225,6 +228,9 @@ struct ipc_backend {
 	 * NULL: there is no shorter way. */
 	bool (*put)(struct ipc__half *h, const void *data, size_t size);
 	ssize_t (*get)(struct ipc__half *h, void *buffer, size_t room);
+	/* get, with so many looks, where one costs no system call. */
+	ssize_t (*await)(struct ipc__half *h, void *buffer, size_t room,
+	    unsigned looks);
 	/* The same of several, each of at most `most' bytes: how many. */
 	int (*put_many)(struct ipc__half *h, const struct iovec *messages,
 	    int count, size_t most);

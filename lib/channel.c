@@ -442,6 +442,7 @@ attach_in(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 
 	in->half = h;
 	in->get = h->be->get;
+	in->await = h->be->await;
 	in->life = life;
 	in->framed = bytes && ch->boundary == IPC_MESSAGE;
 	in->tagged = !bytes && !(h->be->traits & IPC__FLAGS) && !h->bare &&

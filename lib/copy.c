@@ -90,7 +90,7 @@ ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t much,
 	if (p->since && p->done < much)
 		return false;
 	now = copy_clock();
-	is = p->since && p->done >= (now - p->since) / 1000 * fast;
+	is = p->since && p->done >= (now - p->since) / 1000 * fast / 1000;
 	p->since = now;
 	p->done = 0;
 	return is;

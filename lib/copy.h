@@ -54,7 +54,7 @@ struct ipc__pace {
 };
 
 /* Adds what was done; true if that is `much' by now and went at a pace of at
- * least `fast' per microsecond. */
+ * least `fast' per millisecond. */
 bool	ipc__pace_fast(struct ipc__pace *p, uint64_t done, uint64_t much,
 	    uint64_t fast);
 
@@ -99,22 +99,30 @@ struct ipc__copy_block {
 	uint64_t	word[2];
 };
 
-/* At most 64 bytes, without a call: two words that overlap, or as many blocks
- * as it takes. */
+/* At most 64 bytes, without a call or a loop: from both ends, with pieces that
+ * overlap. */
 static inline void
 ipc__copy_small(void *to, const void *from, size_t size)
 {
 	unsigned char *t = to;
 	const unsigned char *f = from;
-	struct ipc__copy_block tail;
+	struct ipc__copy_block a, b, c, d;
 	uint64_t last;
-	size_t i;
 
-	if (size >= 16) {
-		memcpy(&tail, f + size - 16, 16);
-		for (i = 0; i + 16 < size; i += 16)
-			memcpy(t + i, f + i, 16);
-		memcpy(t + size - 16, &tail, 16);
+	if (size > 32) {
+		memcpy(&a, f, 16);
+		memcpy(&b, f + 16, 16);
+		memcpy(&c, f + size - 32, 16);
+		memcpy(&d, f + size - 16, 16);
+		memcpy(t, &a, 16);
+		memcpy(t + 16, &b, 16);
+		memcpy(t + size - 32, &c, 16);
+		memcpy(t + size - 16, &d, 16);
+	} else if (size >= 16) {
+		memcpy(&a, f, 16);
+		memcpy(&d, f + size - 16, 16);
+		memcpy(t, &a, 16);
+		memcpy(t + size - 16, &d, 16);
 	} else if (size >= 8) {
 		last = ipc__copy_word(f + size - 8);
 		memcpy(t, f, 8);

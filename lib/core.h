@@ -70,6 +70,8 @@ struct ipc__in {
 	bool		quick;		/* quick.c may try */
 	ssize_t		 (*get)(struct ipc__half *, void *, size_t);
 					/* the mechanism's short way */
+	ssize_t		 (*await)(struct ipc__half *, void *, size_t,
+			     unsigned);	/* and to look on */
 	bool		framed;		/* frames on a byte stream */
 	bool		tagged;		/* records begin with a byte of ours */
 	bool		exact;		/* never read ahead of need */
@@ -431,9 +433,9 @@ void ipc__fork_own(bool on);		/* our own fork, which will exec */
 /*
  * clock.c
  */
-int64_t ipc__now(void);
+int64_t ipc__now(void);			/* monotonic, ns */
 /* The same, as of the last tick: some milliseconds ago, for a few ns. */
-int64_t ipc__tick(void);			/* monotonic, ns */
+int64_t ipc__tick(void);
 int64_t ipc__deadline(int timeout);	/* -1: never */
 /* ms until then, at least 1. */
 int ipc__left(int64_t deadline);

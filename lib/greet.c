@@ -219,7 +219,7 @@ take_one(struct ipc__half **out, const struct ipc_backend *be, int dir,
 {
 	size_t at = IPC__GREETING + (i ? offer->sizes[0] : 0);
 	unsigned first = i ? offer->fds[0] : 0;
-	struct ipc__ticket t = { .beside = beside };
+	struct ipc__ticket t = { .beside = beside, .control = g->fd };
 	struct ipc__half *h;
 	int rc;
 

@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bellfd.h"
 #include "error.h"
 #include "msgqueue.h"
 #include "wholefile.h"
@@ -186,9 +187,14 @@ int
 ipc__bell_join(struct ipc__bell **out, int mem, const int fd[2],
     struct ipc__bell *first)
 {
-	struct ipc__bell *b = first ? bell_behind(first) : bell_alloc();
-	int rc;
+	struct ipc__bell *b;
+	int i, rc = 0;
 
+	for (i = 0; i < 2 && rc == 0; i++)
+		rc = ipc__bellfd_check(fd[i]);
+	if (rc < 0)
+		return rc;
+	b = first ? bell_behind(first) : bell_alloc();
 	if (b == NULL)
 		return -ENOMEM;
 	rc = first ? 0 : join_memory(b, mem);
@@ -234,10 +240,7 @@ ipc__bell_unref(struct ipc__bell *b)
 void
 ipc__bell_arm(struct ipc__bell *b, int side, uint32_t what)
 {
-	uint64_t n;
-
-	if (read(b->fd[side], &n, sizeof n) == -1)
-		n = 0;		/* it was out already */
+	ipc__bellfd_put_out(b->fd[side]);
 	atomic_store_explicit(&b->page->side[side].asleep, what,
 	    memory_order_relaxed);
 	/* Pairs with the fence in ipc__bell_wanted. */

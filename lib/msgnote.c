@@ -115,6 +115,16 @@ read_note(int fd, struct note *n)
 	return true;
 }
 
+bool
+ipc__msg_is_note(int fd, key_t key)
+{
+	struct stat st;
+	struct note n;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    read_note(fd, &n) && n.key == key;
+}
+
 /* Another open file of the same note, which holds it too. */
 static int
 hold_again(int dir, const char *file)
@@ -308,12 +318,14 @@ ipc__msg_keep(struct ipc__msg_made *m)
 }
 
 /* Where the note is that is held: needs no descriptor, as there may be none
- * left. */
+ * left.  What another process handed over for it, and may write and rename, is
+ * removed only if it is ours and has the name of this note. */
 static bool
-note_path(int hold, char *path, size_t size)
+note_path(int hold, key_t key, char *path, size_t size)
 {
+	char link[32], file[FILE_SIZE];
 	struct stat ours, named;
-	char link[32];
+	const char *slash;
 	ssize_t n;
 
 	snprintf(link, sizeof link, "/proc/self/fd/%d", hold);
@@ -321,8 +333,11 @@ note_path(int hold, char *path, size_t size)
 	if (n <= 0)
 		return false;
 	path[n] = '\0';
-	return fstat(hold, &ours) == 0 && lstat(path, &named) == 0 &&
-	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+	file_of(key, file);
+	slash = strrchr(path, '/');
+	return slash != NULL && strcmp(slash + 1, file) == 0 &&
+	    fstat(hold, &ours) == 0 && lstat(path, &named) == 0 &&
+	    ours.st_uid == geteuid() && ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
 /* Another user's note is not ours to remove: his next sweep finds no queue to
@@ -337,7 +352,7 @@ remove_held(int hold, key_t key)
 	/* By the other end. */
 	if (is_removed(hold))
 		return;
-	if (note_path(hold, path, sizeof path)) {
+	if (note_path(hold, key, path, sizeof path)) {
 		unlink(path);
 		*strrchr(path, '/') = '\0';
 		rmdir(path);

@@ -43,6 +43,9 @@ void ipc__msg_unmake(struct ipc__msg_made *m);
 /* It has a name of its own now: nobody needs to hold it. */
 void ipc__msg_keep(struct ipc__msg_made *m);
 
+/* Is what somebody handed over a note about this queue? */
+bool ipc__msg_is_note(int fd, key_t key);
+
 /* Its receiver has ended: removes the queue and its note.  Closes hold. */
 void ipc__msg_end(int hold, key_t key, int id);
 

@@ -124,14 +124,13 @@ ipc__quick_recv_record(struct ipc__in *in, void *buffer, size_t size)
 }
 
 /* So many looks are about what ipc__spin_more() does before it yields. */
-#define LOOKS	160
+#define LOOKS	1536
 
 ssize_t
 ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
 {
 	struct ipc__in *in = &ch->in;
-	ssize_t n = -1;
-	int i;
+	ssize_t n;
 
 	/* Only for what may come: what is there comes the long way.  And where
 	 * others receive beside us, nothing of ours may be touched. */
@@ -139,17 +138,13 @@ ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)
 	    (!atomic_load_explicit(&in->plain, memory_order_relaxed) &&
 	    !ipc__quick_plain_in(ch)))
 		return -1;
-	if (in->get == NULL || !ipc__spins(ch, in->half) ||
+	if (in->await == NULL || !ipc__spins(ch, in->half) ||
 	    ipc__be_beside(in->half) != 0)
 		return -1;
-	for (i = 0; i < LOOKS && n == -1; i++) {
-		n = ipc__quick_recv(ch, buffer, size);
-		/* Seldom: a pause would be most of what is waited in vain. */
-		if (i % 8 == 7)
-			ipc__relax();
-	}
+	n = in->await(in->half, buffer, size < in->limit ? size : in->limit,
+	    LOOKS);
 	in->spun = n == -1;
-	return n;
+	return n < 0 ? n : ipc__quick_took(in, n);
 }
 
 int

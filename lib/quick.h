@@ -56,6 +56,15 @@ int ipc__quick_send_many(struct ipc_channel *ch, const struct iovec *messages,
 int ipc__quick_recv_many(struct ipc_channel *ch, struct iovec *messages,
     int count);
 
+static inline ssize_t
+ipc__quick_took(struct ipc__in *in, ssize_t n)
+{
+	in->vain = 0;
+	ipc__count(in->messages, 1);
+	ipc__count(in->bytes, (uint64_t)n);
+	return n;
+}
+
 /* The length of a message that was received; -1: nothing is there; -2: the long
  * way. */
 static inline ssize_t
@@ -70,12 +79,7 @@ ipc__quick_recv(struct ipc_channel *ch, void *buffer, size_t size)
 		return -2;
 	n = in->get != NULL ? in->get(in->half, buffer, size < in->limit ?
 	    size : in->limit) : ipc__quick_recv_record(in, buffer, size);
-	if (n < 0)
-		return n;
-	in->vain = 0;
-	ipc__count(in->messages, 1);
-	ipc__count(in->bytes, (uint64_t)n);
-	return n;
+	return n < 0 ? n : ipc__quick_took(in, n);
 }
 
 /* The same, looking for a while where that costs no system call. */

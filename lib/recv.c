@@ -15,7 +15,7 @@
 #define LOOK_AGAIN	64	/* but not always */
 #define MANY_SCANS	16	/* without waiting: then it asks for the end */
 #define SCANS_MOST	(MANY_SCANS + 64) /* after so many, or */
-#define SCANS_TIME	10000000	/* after this (ns) */
+#define SCANS_TIME	5000000	/* after this (ns), and up to a tick */
 
 int
 ipc__fetch(struct ipc_channel *ch)

@@ -169,6 +169,9 @@ struct ipc__ring {
 	uint32_t	 shrunk;	/* other->grown when it was shrunk */
 	size_t		 touched;	/* bytes of payload */
 	const unsigned char *hint;	/* where payload will come next */
+	unsigned	 lazy;		/* pauses to let records gather, */
+	unsigned	 gathered;	/* last time at these */
+	uint64_t	 gathered_u, gathered_v;
 
 	/* The sender.  empty: so it was when we last looked. */
 	uint64_t	 tail_u, tail_v;/* the receiver, then */
@@ -320,12 +323,14 @@ void	ipc__ring_release(struct ipc__ring *r, unsigned flags);
  * released; or -1. */
 ssize_t	ipc__ring_get_far(struct ipc__ring *r, void *buffer, size_t room);
 /* Waits a moment before the next look, if that is better: see ringrecv.c. */
-void	ipc__ring_linger(const struct ipc__ring *r);
+void	ipc__ring_linger(struct ipc__ring *r);
 /* What begins at our cell, when the word that we have does not say: 0, or a
  * negative errno. */
 int	ipc__ring_find(struct ipc__ring *r, unsigned *code);
 /* Nothing is there: likewise. */
 void	ipc__ring_nothing(struct ipc__ring *r);
+/* Looks on, at most so many times: false if all were in vain. */
+bool	ipc__ring_glance(const struct ipc__ring *r, unsigned *looks);
 /* To the line that follows by the word of this one; -EBADMSG. */
 int	ipc__ring_next(struct ipc__ring *r);
 

@@ -11,15 +11,18 @@
 
 /* The longest record that is copied here: what is longer has better ways. */
 #define RING_QUICK	4096u
+/* The longest that is copied without a call. */
+#define RING_SHORT	64u
 
-/* To the next line, if that is known to be free, with payload up to v. */
+/* To the next line, if that is known to be free, with payload up to v.  hold:
+ * what is in this one may wait to be shown. */
 static inline bool
-ring_put_turn(struct ipc__ring *r, uint64_t v)
+ring_put_turn(struct ipc__ring *r, uint64_t v, bool hold)
 {
 	if (r->claims && !ring_claim(r, r->next_u, v))
 		return false;
 	/* Closed before anything of the next one is shown. */
-	if (r->held)
+	if (hold && r->held)
 		ring_leave(r);
 	r->u = r->next_u;
 	r->at = ipc__ring_at(r, r->u);
@@ -28,90 +31,110 @@ ring_put_turn(struct ipc__ring *r, uint64_t v)
 	return true;
 }
 
+/* Shown at once, or held. */
 static inline void
-ring_put_note(struct ipc__ring *r, unsigned code, unsigned cells)
+ring_put_note(struct ipc__ring *r, unsigned code, unsigned cells, bool hold)
 {
-	r->word |= (uint64_t)code << 8 * (r->cell + 1);
-	r->cell += cells;
-	r->open = r->empty = false;
-	r->held = true;
-	ring_foresee(r, cells);
+	struct ipc__ring_line *at = r->at;
+	uint64_t word = ring_note(r, code, cells);
+
+	if (hold)
+		r->held = true;
+	else
+		/* Pairs with the receiver's acquire in ring_code(). */
+		ipc__ring_set(&at->word, word, memory_order_release);
 }
 
 /* One whose payload lies elsewhere, where we know of free memory. */
+__attribute__((always_inline))
 static inline bool
 ring_put_payload(struct ipc__ring *r, const void *data, size_t size,
-    bool around)
+    size_t most, bool around, bool hold)
 {
-	uint64_t v = r->v + ipc__ring_lines(size);
+	uint64_t v = r->v, next = v + ipc__ring_lines(size);
+	unsigned code = r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH;
 	unsigned char *to;
 
-	if (v > r->free_v || size > RING_QUICK)
+	if (next > r->free_v || size > most)
 		return false;
 	if (ipc__ring_end(r->word)) {
-		if (!ring_put_turn(r, v))
+		if (!ring_put_turn(r, next, hold))
 			return false;
 	} else if (r->cell >= IPC__RING_CELLS ||
-	    (r->claims && !ring_claim(r, r->u, v))) {
+	    (r->claims && !ring_claim(r, r->u, next))) {
 		return false;
 	}
-	to = ring_payload(r, r->v);
+	to = ring_payload(r, v);
 	if (around) {
 		ipc__copy_around(to, data, size);
 		r->unfenced = true;
-	} else if (size <= 64) {
+	} else if (size <= RING_SHORT) {
 		ipc__copy_small(to, data, size);
 	} else {
 		memcpy(to, data, size);
 	}
 	ipc__ring_set(&r->at->u.cell[r->cell],
-	    (r->v & IPC__RING_V) << 32 | size, memory_order_relaxed);
-	r->v = v;
-	ring_put_note(r, r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH, 1);
+	    (v & IPC__RING_V) << 32 | size, memory_order_relaxed);
+	r->v = next;
+	ring_put_note(r, code, 1, hold);
 	return true;
 }
 
 /* One that lies in this line, or in the next one. */
 __attribute__((always_inline))
 static inline bool
-ring_put_small(struct ipc__ring *r, const void *data, size_t size)
+ring_put_small(struct ipc__ring *r, const void *data, size_t size, bool hold)
 {
 	unsigned cells = ipc__ring_cells(size);
 
 	if (ipc__ring_end(r->word)) {
-		if (!ring_put_turn(r, r->v))
+		if (!ring_put_turn(r, r->v, hold))
 			return false;
 	} else if (r->cell + cells > IPC__RING_CELLS) {
 		return false;
 	}
 	ipc__copy_small(&r->at->u.cell[r->cell], data, size);
-	ring_put_note(r, (unsigned)size + 1, cells);
+	ring_put_note(r, (unsigned)size + 1, cells, hold);
 	return true;
 }
 
-__attribute__((noinline))
-static bool
-ring_put_long(struct ipc__ring *r, const void *data, size_t size)
+/* Nothing stands in the way of the shortest way of all: of up to a line, with
+ * no call and so no register to be saved.  Where no fence is needed, as
+ * otherwise that is what it takes. */
+static inline bool
+ring_put_plain(const struct ipc__ring *r, size_t size)
 {
-	if ((size >= IPC__COPY_ALONE && ipc__ring_far(r, size)) ||
-	    !ring_put_payload(r, data, size, false))
-		return ipc__ring_put_far(r, data, size, 0);
-	ring_show(r);
-	return true;
+	return r->omit && !(r->full | r->held) && size <= RING_SHORT;
 }
 
 /* Shown; whoever sleeps has still to be rung. */
+__attribute__((always_inline))
+static inline bool
+ring_put_short(struct ipc__ring *r, const void *data, size_t size)
+{
+	return size > IPC__RING_INLINE ?
+	    ring_put_payload(r, data, size, RING_SHORT, false, false) :
+	    ring_put_small(r, data, size, false);
+}
+
+/* Was that the last payload that we knew room for? */
+static inline bool
+ring_put_spent(const struct ipc__ring *r, size_t size)
+{
+	return size > IPC__RING_INLINE && r->v == r->free_v;
+}
+
+/* The same of any size. */
 static inline bool
 ring_put(struct ipc__ring *r, const void *data, size_t size)
 {
 	if (r->full | r->held)
 		return false;
-	if (size > IPC__RING_INLINE)
-		return ring_put_long(r, data, size);
-	if (!ring_put_small(r, data, size))
-		return false;
-	ring_show(r);
-	return true;
+	if (size <= IPC__RING_INLINE)
+		return ring_put_small(r, data, size, false);
+	return (size < IPC__COPY_ALONE || !ipc__ring_far(r, size)) &&
+	    ring_put_payload(r, data, size, RING_QUICK, false, false) ? true :
+	    ipc__ring_put_far(r, data, size, 0);
 }
 
 /* Either, still to be shown. */
@@ -119,8 +142,8 @@ static inline bool
 ring_put_held(struct ipc__ring *r, const void *data, size_t size)
 {
 	return size > IPC__RING_INLINE ? ring_put_payload(r, data, size,
-	    size >= IPC__COPY_BATCH && ipc__ring_far(r, size)) :
-	    ring_put_small(r, data, size);
+	    RING_QUICK, size >= IPC__COPY_BATCH && ipc__ring_far(r, size), true) :
+	    ring_put_small(r, data, size, true);
 }
 
 /* As many as there is room for, all shown at once at the end: how many. */
@@ -145,22 +168,19 @@ ring_put_many(struct ipc__ring *r, const struct iovec *iov, int count,
 	return i;
 }
 
-/* The word of our line says what begins at our cell; 0: nothing yet, or it is
- * not for here. */
-static inline unsigned
-ring_code(struct ipc__ring *r)
+/* The word of our line is looked at anew. */
+__attribute__((noinline))
+static unsigned
+ring_look(struct ipc__ring *r)
 {
 	unsigned code = 0;
 	uint64_t word;
 
-	if (r->cell < IPC__RING_CELLS)
-		code = ipc__ring_code(r->word, r->cell);
-	if (code != 0)
-		return code;
 	if (r->word != 0)
 		ipc__ring_linger(r);
 	r->met = r->run;
-	/* Pairs with the sender's release in ring_show(). */
+	/* Pairs with the sender's release in ring_show() and
+	 * ring_put_note(). */
 	word = ipc__ring_get(&r->at->word, memory_order_acquire);
 	if ((word & 0x3f) == ipc__ring_tag(r, r->u)) {
 		if (r->cell < IPC__RING_CELLS)
@@ -174,56 +194,108 @@ ring_code(struct ipc__ring *r)
 	return code;
 }
 
-/* To the line that follows. */
-static inline void
-ring_pass(struct ipc__ring *r)
+/* The word of our line says what begins at our cell; 0: nothing yet, or it is
+ * not for here. */
+static inline unsigned
+ring_code(struct ipc__ring *r)
 {
-	/* A bad jump shows at the next peek. */
-	if (ipc__ring_end(r->word) != IPC__END_NEXT ||
-	    ((r->u + 1) & (r->lines - 1)) == 0) {
-		(void)ipc__ring_next(r);
-		return;
-	}
+	unsigned code = 0;
+
+	if (r->cell < IPC__RING_CELLS)
+		code = ipc__ring_code(r->word, r->cell);
+	return code != 0 ? code : ring_look(r);
+}
+
+/* Is the line that follows the one behind ours, in memory as well? */
+static inline bool
+ring_goes_on(const struct ipc__ring *r)
+{
+	return ipc__ring_end(r->word) == IPC__END_NEXT &&
+	    ((r->u + 1) & (r->lines - 1)) != 0;
+}
+
+static inline void
+ring_step(struct ipc__ring *r)
+{
 	r->last_u = r->u++;
 	r->at++;
 	r->cell = 0;
 	r->word = 0;
 }
 
+/* These cells were taken: are they the last of our line, and of those of which
+ * its word speaks? */
+static inline bool
+ring_took_last(struct ipc__ring *r, unsigned cells)
+{
+	uint64_t word = r->word;
+
+	cells += r->cell;
+	r->cell = cells;
+	r->cells = 0;
+	r->run++;
+	return ipc__ring_end(word) && (cells >= IPC__RING_CELLS ||
+	    ipc__ring_code(word, cells) == 0);
+}
+
 static inline void
 ring_took(struct ipc__ring *r, unsigned cells)
 {
-	r->cell += cells;
-	r->cells = 0;
-	r->run++;
-	if (ipc__ring_end(r->word) && (r->cell >= IPC__RING_CELLS ||
-	    ipc__ring_code(r->word, r->cell) == 0))
-		ring_pass(r);
+	if (!ring_took_last(r, cells))
+		return;
+	if (ring_goes_on(r))
+		ring_step(r);
+	else
+		/* A bad jump shows at the next peek. */
+		(void)ipc__ring_next(r);
 }
 
-/* One whose payload lies elsewhere.  Out of line, so that the smallest do not
- * pay for it. */
+/* Where the payload lies that the cell here speaks of, if that is simple, and
+ * how long it is: NULL, and nothing was touched. */
+static inline const unsigned char *
+ring_find_payload(struct ipc__ring *r, unsigned code, size_t most,
+    size_t *size)
+{
+	/* What was touched ends with the payload, before the mirror. */
+	uint64_t lines = r->plines, end = r->touched, cell, at, v;
+	const unsigned char *base = r->payload;
+
+	if (code == IPC__RING_NIGH) {
+		base = r->head->tiny;
+		lines = TINY_LINES;
+		end = sizeof r->head->tiny;
+	}
+	cell = ipc__ring_get(&r->at->u.cell[r->cell], memory_order_relaxed);
+	*size = (uint32_t)cell;
+	at = (cell >> 32 & (lines - 1)) * IPC__RING_LINE;
+	if (*size > most || at + *size > end)
+		return NULL;
+	v = ((cell >> 32) + ipc__ring_lines(*size)) & IPC__RING_V;
+	r->v = v;
+	r->hint = base + (v & (lines - 1)) * IPC__RING_LINE;
+	/* Relaxed: it is only timed. */
+	ipc__ring_set(&r->head->beat, v, memory_order_relaxed);
+	return base + at;
+}
+
+/* One of these.  Out of line, so that the smallest do not pay for it. */
 __attribute__((noinline))
 static ssize_t
 ring_get_long(struct ipc__ring *r, unsigned code, void *buffer, size_t room)
 {
-	uint64_t cell, v;
+	const unsigned char *from;
 	size_t size;
 
-	if (code != IPC__RING_FAR)
-		return code == IPC__RING_NIGH ?
-		    ipc__ring_get_far(r, buffer, room) : code ? -2 : -1;
-	cell = ipc__ring_get(&r->at->u.cell[r->cell], memory_order_relaxed);
-	v = cell >> 32 & (r->plines - 1);
-	size = (uint32_t)cell;
-	/* What was touched ends with the payload, before the mirror. */
-	if (size > room || size > RING_QUICK ||
-	    v * IPC__RING_LINE + size > r->touched)
+	if (code != IPC__RING_FAR && code != IPC__RING_NIGH)
+		return code ? -2 : -1;
+	from = ring_find_payload(r, code, room < RING_QUICK ? room :
+	    RING_QUICK, &size);
+	if (from == NULL)
 		return ipc__ring_get_far(r, buffer, room);
-	memcpy(buffer, r->payload + v * IPC__RING_LINE, size);
-	r->v = ((cell >> 32) + ipc__ring_lines(size)) & IPC__RING_V;
-	/* Relaxed: it is only timed. */
-	ipc__ring_set(&r->head->beat, r->v, memory_order_relaxed);
+	if (size <= RING_SHORT)
+		ipc__copy_small(buffer, from, size);
+	else
+		memcpy(buffer, from, size);
 	ring_took(r, 1);
 	return (ssize_t)size;
 }
@@ -248,6 +320,42 @@ ring_get_held(struct ipc__ring *r, void *buffer, size_t room)
 	return (ssize_t)size;
 }
 
+/* As ring_put_plain(): what is at our cell is known, and so is that we stay in
+ * this line or go to the one behind it. */
+static inline bool
+ring_get_plain(const struct ipc__ring *r)
+{
+	return r->omit && r->cell < IPC__RING_CELLS &&
+	    (ipc__ring_end(r->word) == IPC__END_OPEN || ring_goes_on(r));
+}
+
+/* The size of what was taken and given back; -1: it takes longer. */
+__attribute__((always_inline))
+static inline ssize_t
+ring_get_short(struct ipc__ring *r, void *buffer, size_t room)
+{
+	unsigned cell = r->cell, code = ipc__ring_code(r->word, cell);
+	const unsigned char *from;
+	unsigned cells = 1;
+	size_t size = code - 1u;
+
+	if (code == 0)
+		return -1;
+	if (size <= IPC__RING_INLINE) {
+		cells = ipc__ring_cells(size);
+		from = (const unsigned char *)&r->at->u.cell[cell];
+		if (size > room || cell + cells > IPC__RING_CELLS)
+			return -1;
+	} else if (code != IPC__RING_FAR || (from = ring_find_payload(r, code,
+	    room < RING_SHORT ? room : RING_SHORT, &size)) == NULL)
+		return -1;
+	ipc__copy_small(buffer, from, size);
+	if (ring_took_last(r, cells))
+		ring_step(r);
+	ipc__ring_free(r);
+	return (ssize_t)size;
+}
+
 static inline ssize_t
 ring_get(struct ipc__ring *r, void *buffer, size_t room)
 {
@@ -255,6 +363,19 @@ ring_get(struct ipc__ring *r, void *buffer, size_t room)
 
 	if (n >= 0)
 		ipc__ring_free(r);
+	return n;
+}
+
+/* The same, for who waits: with so many looks, and as many more as it takes to
+ * let messages gather. */
+static inline ssize_t
+ring_await(struct ipc__ring *r, void *buffer, size_t room, unsigned looks)
+{
+	ssize_t n;
+
+	do
+		n = ring_get(r, buffer, room);
+	while (n == -1 && ipc__ring_glance(r, &looks));
 	return n;
 }
 

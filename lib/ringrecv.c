@@ -11,10 +11,17 @@
 #include "error.h"
 #include "ring.h"
 
-/* After this many records in a row, wait this long before the next look. */
+/* After this many records in a row, wait before the next look: so many pauses
+ * (1 us to 16), more while there are so many pauses for one record. */
 #define LAZY_RUN	8u
-#define LAZY_PAUSES	64u
+#define LAZY_LEAST	64u
+#define LAZY_MOST	1024u
+#define LAZY_DENSE	32u
 #define LAZY_FEW	3u
+/* Of many looks the last ones are slower.  The first have no pause: where no
+ * cache is shared, what they take from the sender is less than what comes
+ * late. */
+#define LOOKS_LAZY	64u
 
 #define TINY_BYTES	sizeof ((struct ipc__ring_head *)0)->tiny
 
@@ -136,27 +143,86 @@ ring_pause(unsigned pauses)
 		ipc__copy_pause();
 }
 
+/* Lets records gather for a while: for longer where many have come since the
+ * last time, as far as the ring is not half full by then.  Who is near loses
+ * nothing by that, and where no cache is shared the sender is undisturbed.
+ * Where none has come the stream is over, so at its end no more is lost than a
+ * part of the time that it took. */
+static void
+ring_gather(struct ipc__ring *r)
+{
+	unsigned came = r->run - r->gathered;
+	bool small = ((r->u - r->gathered_u) & IPC__RING_U) < r->lines / 8 &&
+	    ((r->v - r->gathered_v) & IPC__RING_V) < r->plines / 8;
+
+	if (r->run < LAZY_RUN || came == 0)
+		return;
+	if (came >= r->lazy / LAZY_DENSE && small)
+		r->lazy *= 2;
+	else
+		r->lazy /= 2;
+	if (r->lazy < LAZY_LEAST)
+		r->lazy = LAZY_LEAST;
+	if (r->lazy > LAZY_MOST)
+		r->lazy = LAZY_MOST;
+	ring_pause(r->lazy);
+	r->gathered = r->run;
+	r->gathered_u = r->u;
+	r->gathered_v = r->v;
+}
+
 /* All of our line is read, and it goes on.  Where the last look showed a record
  * or two in the middle of many, the sender is at work on this very line:
  * whoever looks at once takes it away from under its hands, so that each record
  * costs the way of a line.  A moment later there are several. */
 void
-ipc__ring_linger(const struct ipc__ring *r)
+ipc__ring_linger(struct ipc__ring *r)
 {
-	if (r->run >= LAZY_RUN && r->run - r->met < LAZY_FEW)
-		ring_pause(LAZY_PAUSES);
+	if (r->run - r->met < LAZY_FEW)
+		ring_gather(r);
 }
 
 /* Nothing is there: the same. */
 void
 ipc__ring_nothing(struct ipc__ring *r)
 {
-	if (r->run >= LAZY_RUN)
-		ring_pause(LAZY_PAUSES);
+	ring_gather(r);
 	r->run /= 2;
-	r->met = r->run;
+	r->met = r->gathered = r->run;
 	if (r->hint)
 		__builtin_prefetch(r->hint);
+}
+
+/* Is there more in this word than we know?  An empty line that is closed counts
+ * as well. */
+static inline bool
+ring_newer(const struct ipc__ring *r, uint64_t word)
+{
+	return (word & 0x3f) == ipc__ring_tag(r, r->u) && word != r->word;
+}
+
+/* Looks at the word alone, and asks for the line where its payload will lie: so
+ * both are on their way at once. */
+bool
+ipc__ring_glance(const struct ipc__ring *r, unsigned *looks)
+{
+	const void *hint = r->hint ? r->hint : (const void *)r->at;
+	uint64_t word;
+
+	/* Many have come: let them gather. */
+	if (r->run >= LAZY_RUN && *looks > 0)
+		return --*looks > 0;
+	while (*looks > 0) {
+		--*looks;
+		/* Relaxed: whoever takes it looks again. */
+		word = ipc__ring_get(&r->at->word, memory_order_relaxed);
+		if (ring_newer(r, word))
+			return true;
+		__builtin_prefetch(hint);
+		if (*looks < LOOKS_LAZY)
+			ipc__copy_pause();
+	}
+	return false;
 }
 
 static int

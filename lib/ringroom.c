@@ -9,6 +9,12 @@
 #include "error.h"
 #include "ringsend.h"
 
+/* Lines of payload that are used again and again while the receiver is at most
+ * so many behind; and how many are taken at once to be free. */
+#define WINDOW		8u
+#define WINDOW_BEHIND	2u
+#define PIECE		512u
+
 /* Memory that has to be made real first. */
 void
 ipc__ring_bound(struct ipc__ring *r)
@@ -34,8 +40,9 @@ ipc__ring_look(struct ipc__ring *r)
 	    bv > 2 * (uint64_t)r->plines + TINY_LINES)
 		return ipc__fail(EBADMSG, "the ring is broken: position");
 	r->tail_u = head - bu;
-	r->tail_v = r->v - bv;
 	r->empty = bu == 0 && (pos >> 30 & 7) == ring_head_cell(r);
+	/* What was skipped the receiver never had, and gives back no more. */
+	r->tail_v = r->empty ? r->v : r->v - bv;
 	r->limit_u = r->lines + (r->tail_u < r->barrier_u ? r->barrier_u :
 	    r->tail_u);
 	size = r->grown_v ? r->plines : TINY_LINES;
@@ -84,4 +91,40 @@ ipc__ring_relieve(struct ipc__ring *r)
 		return -EAGAIN;
 	r->full = false;
 	return 0;
+}
+
+/* How far what is free goes on from here. */
+void
+ipc__ring_free_piece(struct ipc__ring *r)
+{
+	uint64_t size = r->grown_v ? r->plines : TINY_LINES;
+	uint64_t used = r->grown_v ? r->grown_v : TINY_LINES;
+	uint64_t end = (r->v & ~(size - 1)) + used;
+
+	/* In the mirror it goes on. */
+	if (r->mirrored && used == size)
+		end += size;
+	if (end > r->v + PIECE)
+		end = r->v + PIECE;
+	r->free_v = end < r->limit_v ? end : r->limit_v;
+}
+
+/* What was known to be free is used up by small records.  While each finds the
+ * receiver waiting, all go to the same few lines: a line that both sides had a
+ * moment ago comes faster than one that they had a while ago.  The look at the
+ * receiver is now, as it has something to do, and not before the next one. */
+void
+ipc__ring_window(struct ipc__ring *r)
+{
+	uint64_t size = r->grown_v ? r->plines : TINY_LINES;
+	uint64_t start = (r->v + size - 1) & ~(size - 1);
+
+	/* A bad position shows again at the next look. */
+	if (ipc__ring_look(r) < 0 || r->v - r->tail_v > WINDOW_BEHIND ||
+	    start >= r->limit_v) {
+		ipc__ring_free_piece(r);
+		return;
+	}
+	r->v = start;
+	r->free_v = start + WINDOW < r->limit_v ? start + WINDOW : r->limit_v;
 }

@@ -19,12 +19,18 @@
 #include "ring.h"
 #include "ringsend.h"
 
-/* What makes a ring grow before it is full: bytes and lines per microsecond,
- * the latter for so many microseconds; of bytes as many have to have come as it
- * is to hold then, which pays for making that real. */
-#define FAST_BYTES	1000u
-#define FAST_LINES	8u
-#define FAST_TIME	4000u
+/* What makes a ring grow before it is full: lines, and lines of payload, per
+ * millisecond, and how many; of payload, as much has to have come as it is to
+ * hold then, which pays for making that real.  A large ring is faster as its
+ * lines have left both caches when they are written again.  And a sender looks
+ * where its receiver is once a lap, which takes as long as a round trip of the
+ * smallest message: so a young ring grows at any pace but that of who sleeps
+ * in between. */
+#define FAST_YOUNG	50u
+#define FAST_LINES	1000u
+#define FAST_PAYLOAD	4000u
+#define MUCH_YOUNG	1024u
+#define MUCH_LINES	4000u
 
 /* Of a large record so much is shown at once: each costs the way of a line, and
  * a fence where it goes around the cache. */
@@ -86,12 +92,12 @@ ring_real_turn(struct ipc__ring *r)
 static int
 ring_turn(struct ipc__ring *r)
 {
+	bool young = r->grown_u == IPC__RING_YOUNG;
 	int rc;
 
 	if ((r->u & (r->lines - 1)) + 1 == r->grown_u &&
-	    r->grown_u < r->lines &&
-	    ipc__pace_fast(&r->pace_u, r->grown_u, FAST_LINES *
-	    FAST_TIME, FAST_LINES))
+	    r->grown_u < r->lines && ipc__pace_fast(&r->pace_u, r->grown_u,
+	    young ? MUCH_YOUNG : MUCH_LINES, young ? FAST_YOUNG : FAST_LINES))
 		ipc__ring_grow_lines(r);
 	ring_follow(r);
 	if (r->next_u + r->spare < r->limit_u)
@@ -124,8 +130,9 @@ ring_fit(struct ipc__ring *r, uint64_t need)
 	if (index + need > used && !(r->mirrored && used == size)) {
 		start = r->v - index + size;
 		if (r->grown_v < r->plines &&
-		    ipc__pace_fast(&r->pace_v, used, used * IPC__RING_GROWTH,
-		    FAST_BYTES / IPC__RING_LINE))
+		    ipc__pace_fast(&r->pace_v, used, r->grown_v ? used *
+		    IPC__RING_GROWTH : MUCH_YOUNG, r->grown_v ?
+		    FAST_PAYLOAD : FAST_YOUNG))
 			r->wish = true;
 		if (r->wish)
 			return false;
@@ -320,30 +327,13 @@ ring_append(struct ipc__ring *r, unsigned code, unsigned cells,
 {
 	code |= (flags & IPC__MORE ? 0x40u : 0) |
 	    (flags & IPC__CONTROL ? 0x80u : 0);
-	r->word |= (uint64_t)code << 8 * (r->cell + 1);
-	r->cell += cells;
-	r->open = r->empty = false;
-	ring_foresee(r, cells);
+	(void)ring_note(r, code, cells);
 	r->held = true;
 	if (flags & IPC__HOLD)
 		return;
 	if (r->unfenced || r->waiting)
 		ipc__ring_flush(r);
 	ring_show(r);
-}
-
-/* How far what is free goes on from here. */
-static void
-ring_free_piece(struct ipc__ring *r)
-{
-	uint64_t size = r->grown_v ? r->plines : TINY_LINES;
-	uint64_t used = r->grown_v ? r->grown_v : TINY_LINES;
-	uint64_t end = (r->v & ~(size - 1)) + used;
-
-	/* In the mirror it goes on. */
-	if (r->mirrored && used == size)
-		end += size;
-	r->free_v = end < r->limit_v ? end : r->limit_v;
 }
 
 /* What is reserved becomes a record of this size, or a part of one. */
@@ -360,7 +350,7 @@ ring_commit(struct ipc__ring *r, size_t size, unsigned flags)
 	ipc__ring_set(&r->at->u.cell[r->cell],
 	    (r->at_v & IPC__RING_V) << 32 | size, memory_order_relaxed);
 	r->v = r->at_v + ipc__ring_lines(size);
-	ring_free_piece(r);
+	ipc__ring_free_piece(r);
 	ring_append(r, r->grown_v ? IPC__RING_FAR : IPC__RING_NIGH, 1, flags);
 }
 

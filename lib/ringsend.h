@@ -78,19 +78,35 @@ ring_leave(struct ipc__ring *r)
 		ipc__ring_flush(r);
 }
 
-/* If another record like this one would not fit behind it, the line is closed
- * with it: the next record then touches one line, not two. */
-static inline void
-ring_foresee(struct ipc__ring *r, unsigned cells)
+/* What the word of our line says of the next one: nothing yet if that is not
+ * known to be free. */
+static inline uint64_t
+ring_foresee(struct ipc__ring *r)
 {
-	if (r->cell + cells <= IPC__RING_CELLS)
-		return;
 	if (r->grown_u < r->lines &&
 	    (r->u & (r->lines - 1)) + 1 == r->grown_u)
-		return;
+		return 0;
 	ring_follow(r);
-	if (r->next_u + r->spare < r->limit_u)
-		r->word |= (uint64_t)r->next_end << 6;
+	return r->next_u + r->spare < r->limit_u ?
+	    (uint64_t)r->next_end << 6 : 0;
+}
+
+/* Notes a record of so many cells in the word of our line, which it returns. */
+static inline uint64_t
+ring_note(struct ipc__ring *r, unsigned code, unsigned cells)
+{
+	unsigned cell = r->cell;
+	uint64_t word = r->word | (uint64_t)code << 8 * (cell + 1);
+
+	cell += cells;
+	/* If another record like this one would not fit behind it, the line is
+	 * closed with it: the next record then touches one line, not two. */
+	if (cell + cells > IPC__RING_CELLS)
+		word |= ring_foresee(r);
+	r->cell = cell;
+	r->word = word;
+	r->open = r->empty = false;
+	return word;
 }
 
 /* Where payload of this position lies. */
@@ -118,5 +134,9 @@ void	ipc__ring_bound(struct ipc__ring *r);
 int	ipc__ring_full(struct ipc__ring *r, bool of_lines);
 /* Is there some now? */
 int	ipc__ring_relieve(struct ipc__ring *r);
+/* How far what is free goes on from here. */
+void	ipc__ring_free_piece(struct ipc__ring *r);
+/* Small records have used that up. */
+void	ipc__ring_window(struct ipc__ring *r);
 
 #endif

@@ -20,21 +20,15 @@
 #include <unistd.h>
 
 #include "barrier.h"
+#include "bellfd.h"
 #include "error.h"
-#include "ringquick.h"
 #include "shm.h"
 #include "shmopen.h"
-
-static inline struct ipc__shm *
-shm_state(const struct ipc__half *h)
-{
-	return (struct ipc__shm *)(void *)(uintptr_t)h->state;
-}
 
 static inline int
 shm_own_bell(const struct ipc__half *h)
 {
-	return shm_state(h)->map->bell[h->dir == IPC_SEND];
+	return ipc__shm_state(h)->map->bell[h->dir == IPC_SEND];
 }
 
 /*
@@ -54,7 +48,7 @@ static const struct ipc__ring_ops shm_ring_ops = {
 static bool
 shm_direct(const struct ipc__half *h)
 {
-	const struct ipc__shm *s = shm_state(h);
+	const struct ipc__shm *s = ipc__shm_state(h);
 
 	return !s->slots && !s->map->sync && !h->left;
 }
@@ -71,7 +65,7 @@ ipc__shm_leave_slots(struct ipc__shm *s)
 int
 ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 	struct ipc__ring *r = &s->ring;
 	int rc;
 
@@ -135,7 +129,7 @@ ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
 		goto fail;
 	rc = ipc__shm_join(b, map);
 	if (rc < 0) {
-		ipc__shm_leave_slots(shm_state(a));
+		ipc__shm_leave_slots(ipc__shm_state(a));
 		goto fail;
 	}
 	atomic_fetch_add_explicit(&map->refs, 1, memory_order_relaxed);
@@ -174,7 +168,7 @@ fail:
 void
 ipc__shm_close(struct ipc__half *h, bool clean)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	if (s->map && s->opened && clean)
 		ipc__shm_farewell(h);
@@ -195,8 +189,8 @@ ipc__shm_close(struct ipc__half *h, bool clean)
  * Moving
  */
 
-static void
-shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token)
+void
+ipc__shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token)
 {
 	struct ipc__half *h = IPC__HALF(s);
 	const uint64_t one = 1;
@@ -215,25 +209,6 @@ shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token)
 	/* Relaxed: a counter with one writer. */
 	atomic_store_explicit(&h->wakes, atomic_load_explicit(&h->wakes,
 	    memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
-/* After the receiver was shown something. */
-static inline void
-shm_wake_receiver(struct ipc__shm *s)
-{
-	uint32_t token;
-
-	if (ipc__ring_sleeper(&s->ring, &token))
-		shm_ring_bell(s, s->map->bell[0], token);
-}
-
-static inline void
-shm_wake_sender(struct ipc__shm *s)
-{
-	uint32_t token;
-
-	if (ipc__ring_sleeper(&s->ring, &token) && ipc__ring_due(&s->ring))
-		shm_ring_bell(s, s->map->bell[1], token);
 }
 
 /* What was shown is on disk before the call returns. */
@@ -269,7 +244,7 @@ shm_lend(struct ipc__shm *s, void **data, size_t size)
 int
 ipc__shm_reserve(struct ipc__half *h, void **data, size_t size)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 	int rc;
 
 	if (s->slots)
@@ -284,7 +259,7 @@ ipc__shm_reserve(struct ipc__half *h, void **data, size_t size)
 int
 ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 	int rc;
 
 	if (s->slots)
@@ -299,7 +274,7 @@ ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags)
 	if (rc < 0 || flags & IPC__HOLD)
 		return rc;
 	rc = shm_sync(s->map);
-	shm_wake_receiver(s);
+	ipc__shm_wake_receiver(s);
 	return rc;
 }
 
@@ -307,7 +282,7 @@ ssize_t
 ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
     const struct ipc__aside *aside)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 	unsigned flags = aside ? aside->flags : 0;
 	int synced = 0;
 	ssize_t rc;
@@ -323,69 +298,14 @@ ipc__shm_send(struct ipc__half *h, const struct iovec *iov, int count,
 	if (s->map->sync)
 		synced = shm_sync(s->map);
 	s->direct = shm_direct(h);
-	shm_wake_receiver(s);
+	ipc__shm_wake_receiver(s);
 	return synced < 0 ? synced : rc;
-}
-
-bool
-ipc__shm_put(struct ipc__half *h, const void *data, size_t size)
-{
-	struct ipc__shm *s = shm_state(h);
-
-	if (!s->direct || !ring_put(&s->ring, data, size))
-		return false;
-	shm_wake_receiver(s);
-	return true;
-}
-
-ssize_t
-ipc__shm_get(struct ipc__half *h, void *buffer, size_t room)
-{
-	struct ipc__shm *s = shm_state(h);
-	ssize_t n;
-
-	if (s->slots)
-		return -2;
-	n = ring_get(&s->ring, buffer, room);
-	if (n >= 0)
-		shm_wake_sender(s);
-	return n;
-}
-
-int
-ipc__shm_put_many(struct ipc__half *h, const struct iovec *messages,
-    int count, size_t most)
-{
-	struct ipc__shm *s = shm_state(h);
-	int n;
-
-	if (!s->direct)
-		return 0;
-	n = ring_put_many(&s->ring, messages, count, most);
-	if (n > 0)
-		shm_wake_receiver(s);
-	return n;
-}
-
-int
-ipc__shm_get_many(struct ipc__half *h, struct iovec *messages, int count,
-    size_t most)
-{
-	struct ipc__shm *s = shm_state(h);
-	int n;
-
-	if (s->slots)
-		return 0;
-	n = ring_get_many(&s->ring, messages, count, most);
-	if (n > 0)
-		shm_wake_sender(s);
-	return n;
 }
 
 ssize_t
 ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 	ssize_t rc;
 
 	rc = s->slots ? ipc__latest_peek(s->latest, data, flags) :
@@ -399,7 +319,7 @@ ipc__shm_peek(struct ipc__half *h, const void **data, unsigned *flags)
 void
 ipc__shm_release(struct ipc__half *h, unsigned flags)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	if (s->slots) {
 		ipc__latest_release(s->latest);
@@ -407,23 +327,23 @@ ipc__shm_release(struct ipc__half *h, unsigned flags)
 	}
 	ipc__ring_release(&s->ring, flags);
 	if (!(flags & IPC__HOLD))
-		shm_wake_sender(s);
+		ipc__shm_wake_sender(s);
 }
 
 void
 ipc__shm_publish(struct ipc__half *h, int dir)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	if (s->slots)
 		return;
 	if (dir == IPC_SEND) {
 		ipc__ring_publish(&s->ring);
 		(void)shm_sync(s->map);
-		shm_wake_receiver(s);
+		ipc__shm_wake_receiver(s);
 	} else {
 		ipc__ring_free(&s->ring);
-		shm_wake_sender(s);
+		ipc__shm_wake_sender(s);
 	}
 }
 
@@ -436,7 +356,7 @@ ipc__shm_watch(const struct ipc__half *h, int dir, struct pollfd *fds)
 {
 	if (dir != h->dir)
 		return 0;
-	if (shm_state(h)->shared)
+	if (ipc__shm_state(h)->shared)
 		return ipc__shm_watch_shared(h, fds);
 	fds[0].fd = shm_own_bell(h);
 	fds[0].events = POLLIN;
@@ -448,7 +368,7 @@ ipc__shm_watch(const struct ipc__half *h, int dir, struct pollfd *fds)
 static bool
 shm_ready(struct ipc__half *h)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	if (s->slots)
 		return h->dir == IPC_SEND || ipc__latest_ready(s->latest);
@@ -459,15 +379,17 @@ shm_ready(struct ipc__half *h)
 static bool
 shm_put_out(struct ipc__half *h)
 {
-	char bytes[512];	/* an eventfd gives 8, a FIFO what it has */
+	char bytes[512];
 	ssize_t n;
 
-	if (shm_state(h)->shared)
+	ipc__shm_state(h)->lit = false;
+	if (!ipc__shm_state(h)->opened)
+		return ipc__bellfd_put_out(shm_own_bell(h));
+	if (ipc__shm_state(h)->shared)
 		ipc__shm_forget_notes(h);
 	do
 		n = read(shm_own_bell(h), bytes, sizeof bytes);
 	while (n < 0 && errno == EINTR);
-	shm_state(h)->lit = false;
 	return n > 0;
 }
 
@@ -475,7 +397,7 @@ shm_put_out(struct ipc__half *h)
 static bool
 shm_doze(struct ipc__half *h)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	shm_put_out(h);
 	if (ipc__ring_doze(&s->ring) && ipc__barrier() < 0)
@@ -493,7 +415,7 @@ shm_light(struct ipc__half *h)
 	char path[40];
 	bool done;
 
-	if (shm_state(h)->opened && h->dir == IPC_RECV) {
+	if (ipc__shm_state(h)->opened && h->dir == IPC_RECV) {
 		snprintf(path, sizeof path, "/proc/self/fd/%d", bell);
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 		if (fd < 0)
@@ -526,13 +448,13 @@ shm_shrink(struct ipc__shm *s)
 	else
 		s->unquiet = 0;
 	/* It may have waited for this to be over. */
-	shm_wake_sender(s);
+	ipc__shm_wake_sender(s);
 }
 
 static inline bool
 shm_large(const struct ipc__half *h)
 {
-	const struct ipc__shm *s = shm_state(h);
+	const struct ipc__shm *s = ipc__shm_state(h);
 
 	return h->dir == IPC_RECV && !s->slots && ipc__ring_large(&s->ring);
 }
@@ -540,7 +462,7 @@ shm_large(const struct ipc__half *h)
 int64_t
 ipc__shm_calm(const struct ipc__half *h)
 {
-	const struct ipc__shm *s = shm_state(h);
+	const struct ipc__shm *s = ipc__shm_state(h);
 
 	return shm_large(h) && s->unquiet < CALM_TRIES ? s->calm : -1;
 }
@@ -549,7 +471,7 @@ ipc__shm_calm(const struct ipc__half *h)
 bool
 ipc__shm_beside(struct ipc__half *h)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	return !s->shared && ipc__ring_beside(&s->ring);
 }
@@ -557,7 +479,7 @@ ipc__shm_beside(struct ipc__half *h)
 int
 ipc__shm_arm(struct ipc__half *h, int dir)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	if (dir != h->dir)
 		return 0;
@@ -590,7 +512,7 @@ ipc__shm_arm(struct ipc__half *h, int dir)
 bool
 ipc__shm_armed(struct ipc__half *h, int dir)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	return dir == h->dir && !s->opened && !shm_large(h) &&
 	    ipc__ring_asleep(&s->ring) && !s->ring.held && !shm_ready(h);
@@ -599,7 +521,7 @@ ipc__shm_armed(struct ipc__half *h, int dir)
 void
 ipc__shm_stretch(struct ipc__half *h, size_t more)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	(void)more;
 	if (!s->slots)

@@ -99,6 +99,34 @@ bool	ipc__shm_registered(void *owner);
 int	ipc__shm_barrier(void *owner);
 int	ipc__shm_release_memory(void *owner, size_t offset, size_t size);
 
+/* The bell of the other side, who was seen asleep by this token. */
+void	ipc__shm_ring_bell(struct ipc__shm *s, int bell, uint32_t token);
+
+static inline struct ipc__shm *
+ipc__shm_state(const struct ipc__half *h)
+{
+	return (struct ipc__shm *)(void *)(uintptr_t)h->state;
+}
+
+/* After the receiver was shown something. */
+static inline void
+ipc__shm_wake_receiver(struct ipc__shm *s)
+{
+	uint32_t token;
+
+	if (ipc__ring_sleeper(&s->ring, &token))
+		ipc__shm_ring_bell(s, s->map->bell[0], token);
+}
+
+static inline void
+ipc__shm_wake_sender(struct ipc__shm *s)
+{
+	uint32_t token;
+
+	if (ipc__ring_sleeper(&s->ring, &token) && ipc__ring_due(&s->ring))
+		ipc__shm_ring_bell(s, s->map->bell[1], token);
+}
+
 /* Both ends of a link over a formatted map, which is consumed. */
 int	ipc__shm_pair(struct ipc__half *a, struct ipc__half *b,
 	    struct ipc__shm_map *map);
@@ -120,6 +148,8 @@ int	ipc__shm_reserve(struct ipc__half *h, void **data, size_t size);
 int	ipc__shm_commit(struct ipc__half *h, size_t size, unsigned flags);
 bool	ipc__shm_put(struct ipc__half *h, const void *data, size_t size);
 ssize_t	ipc__shm_get(struct ipc__half *h, void *buffer, size_t room);
+ssize_t	ipc__shm_await(struct ipc__half *h, void *buffer, size_t room,
+	    unsigned looks);
 int	ipc__shm_put_many(struct ipc__half *h, const struct iovec *messages,
 	    int count, size_t most);
 int	ipc__shm_get_many(struct ipc__half *h, struct iovec *messages,

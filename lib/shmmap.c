@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "barrier.h"
+#include "bellfd.h"
 #include "error.h"
 #include "shm.h"
 #include "wholefile.h"
@@ -502,29 +503,6 @@ shm_take_fd(struct ipc__ticket *t)
 	return fd;
 }
 
-/* A bell must be an eventfd that never makes us wait. */
-static int
-shm_check_bell(int fd)
-{
-	static const char want[] = "anon_inode:[eventfd]";
-	char link[40], is[40];
-	ssize_t n;
-	int flags;
-
-	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || !(flags & O_NONBLOCK))
-		return ipc__fail(EBADMSG, "a bell that could wait");
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	n = readlink(link, is, sizeof is - 1);
-	/* Where there is no /proc the flag has to do. */
-	if (n < 0)
-		return 0;
-	is[n] = '\0';
-	if (strcmp(is, want) != 0)
-		return ipc__fail(EBADMSG, "a bell that is no eventfd");
-	return 0;
-}
-
 /* What a ticket tells of, mapped and checked; or the second one in what the
  * other ticket has made us map. */
 static int
@@ -572,7 +550,7 @@ shm_take_bells(struct ipc__shm_map *map, struct ipc__ticket *t)
 	for (i = 0; rc == 0 && i < 2; i++) {
 		map->bell[i] = shm_take_fd(t);
 		rc = map->bell[i] < 0 ? ipc__fail(EBADMSG, "ticket: no bells "
-		    "in it") : shm_check_bell(map->bell[i]);
+		    "in it") : ipc__bellfd_check(map->bell[i]);
 	}
 	return rc;
 }

@@ -46,12 +46,6 @@ enum { LIFE_NONE, LIFE_HERE, LIFE_BYE, LIFE_HOW = 3 };
 
 static const char *const bell_suffix[2] = { ".ipcr", ".ipcs" };
 
-static inline struct ipc__shm *
-shm_state(const struct ipc__half *h)
-{
-	return (struct ipc__shm *)(void *)(uintptr_t)h->state;
-}
-
 /*
  * Bells and locks
  */
@@ -185,7 +179,7 @@ notes_open(struct ipc__shm_map *map, const char *base)
 int
 ipc__shm_watch_shared(const struct ipc__half *h, struct pollfd *fds)
 {
-	const struct ipc__shm *s = shm_state(h);
+	const struct ipc__shm *s = ipc__shm_state(h);
 
 	fds[0] = (struct pollfd){ s->map->notes, POLLIN, 0 };
 	/* Only for its hanging up. */
@@ -198,7 +192,7 @@ ipc__shm_forget_notes(const struct ipc__half *h)
 {
 	char events[4096];
 
-	while (read(shm_state(h)->map->notes, events, sizeof events) > 0)
+	while (read(ipc__shm_state(h)->map->notes, events, sizeof events) > 0)
 		;
 }
 
@@ -298,7 +292,7 @@ static int
 shm_look_left(struct ipc__half *h, const char *base, mode_t mode, uid_t uid,
     gid_t gid)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 	uint32_t life = other_life(&s->ring);
 	bool left = !s->slots && ipc__ring_ready(&s->ring);
 	int rc;
@@ -322,7 +316,7 @@ ipc__shm_attach(struct ipc__half *h, const struct ipc__address *a,
     struct ipc__shm_map *map, const char *base, mode_t mode, uid_t uid,
     gid_t gid)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 	bool hangs = h->dir == IPC_RECV && a->opt.end;
 	int rc;
 
@@ -368,7 +362,7 @@ fail:
 void
 ipc__shm_farewell(struct ipc__half *h)
 {
-	set_life(&shm_state(h)->ring, LIFE_BYE);
+	set_life(&ipc__shm_state(h)->ring, LIFE_BYE);
 }
 
 /*
@@ -378,7 +372,7 @@ ipc__shm_farewell(struct ipc__half *h)
 bool
 ipc__shm_hung_up(struct ipc__half *h)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	if (!s->opened || s->endless || h->dir != IPC_RECV)
 		return false;
@@ -389,7 +383,7 @@ ipc__shm_hung_up(struct ipc__half *h)
 bool
 ipc__shm_over(struct ipc__half *h)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 
 	s->gone = other_life(&s->ring) == s->ended;
 	return s->gone;
@@ -400,7 +394,7 @@ ipc__shm_ends_with(struct ipc__half *h, const void *tail, size_t size)
 {
 	(void)tail;
 	(void)size;
-	return (shm_state(h)->ended & LIFE_HOW) == LIFE_BYE;
+	return (ipc__shm_state(h)->ended & LIFE_HOW) == LIFE_BYE;
 }
 
 /* Opened anew, the FIFO is not hung up until the next sender has come and gone;
@@ -409,7 +403,7 @@ ipc__shm_ends_with(struct ipc__half *h, const void *tail, size_t size)
 int
 ipc__shm_again(struct ipc__half *h)
 {
-	struct ipc__shm *s = shm_state(h);
+	struct ipc__shm *s = ipc__shm_state(h);
 	bool before = s->ended == s->told;
 	char path[40];
 	int fd;

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/socket.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <mqueue.h>
@@ -452,6 +453,13 @@ lie(struct ipc__ticket *t, int which, int queue, int memory)
 	case 11:		/* behind another one that there is not */
 		t->bytes[14] |= 1;
 		break;
+	case 12: case 13:	/* bells that are none */
+		expect_sys(fcntl(memory, F_SETFL, O_NONBLOCK));
+		expect_sys(dup2(memory, t->fds[which - 10]));
+		break;
+	case 14:		/* a bell that waits */
+		expect_sys(fcntl(t->fds[2], F_SETFL, 0));
+		break;
 	}
 	return which == 0 || which == 9 ? 0 : -EBADMSG;
 }
@@ -527,6 +535,85 @@ START_TEST(two_queues_are_taken_one_behind_the_other)
 }
 END_TEST
 
+/* Closing removes the note, and never what somebody handed over for one. */
+START_TEST(what_is_no_note_is_not_removed)
+{
+	struct ipc__half *rx = half_of(&ipc__backend_sysvmq, IPC_RECV);
+	struct ipc__half *tx = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	struct ipc__half *taken = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	const char *path = path_new();
+	struct ipc__ticket t;
+	char note[200];
+	ssize_t n;
+	int fd;
+
+	begin_with("sysvmq", IPC_WAY_SESSION);
+	offer(rx, tx, &t);
+	expect_sys(fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+	    0600));
+	if (_i == 1) {		/* it says what a note says */
+		expect_sys(n = pread(t.fds[0], note, sizeof note, 0));
+		expect(n, pwrite(fd, note, (size_t)n, 0));
+	}
+	expect_sys(dup2(fd, t.fds[0]));
+	expect(_i ? 0 : -EBADMSG, ipc__backend_sysvmq.take(taken, &t));
+	drop_offer(&t);
+	half_free(taken, true);
+	half_free(tx, true);
+	half_free(rx, true);
+	close(fd);
+	expect_sys(unlink(path));
+}
+END_TEST
+
+/* Whoever hands a queue over has made it, or is root. */
+START_TEST(another_users_queue_is_nobodys_to_hand_over)
+{
+	const uid_t makers[] = { 0, 12345 };
+	struct ipc__half *rx = half_of(&ipc__backend_sysvmq, IPC_RECV);
+	struct ipc__half *tx = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	struct ipc__half *taken = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	struct ipc__ticket t;
+	int control[2];
+
+	begin_with("sysvmq", IPC_WAY_SESSION);
+	offer(rx, tx, &t);
+	if (geteuid() == 0) {
+		expect_sys(seteuid(makers[_i]));
+		expect_sys(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control));
+		expect_sys(seteuid(0));
+		t.control = control[0];
+		expect(_i ? -EBADMSG : 0,
+		    ipc__backend_sysvmq.take(taken, &t));
+		close(control[0]);
+		close(control[1]);
+	}
+	drop_offer(&t);
+	half_free(taken, true);
+	half_free(tx, true);
+	half_free(rx, true);
+}
+END_TEST
+
+/* The other side has them too, and may clear O_NONBLOCK at any time. */
+START_TEST(a_bell_is_put_out_without_waiting)
+{
+	struct ipc__half *rx = half_of(&ipc__backend_sysvmq, IPC_RECV);
+	struct ipc__half *tx = half_of(&ipc__backend_sysvmq, IPC_SEND);
+	struct ipc__ticket t;
+
+	begin_with("sysvmq", IPC_WAY_SESSION);
+	offer(rx, tx, &t);
+	for (unsigned i = 2; i < 4; i++)
+		expect_sys(fcntl(t.fds[i], F_SETFL, 0));
+	for (int i = 0; i < 2; i++)
+		expect(0, ipc__backend_sysvmq.arm(rx, IPC_RECV));
+	drop_offer(&t);
+	half_free(tx, true);
+	half_free(rx, true);
+}
+END_TEST
+
 /* Its receiver has used it already. */
 START_TEST(a_queue_that_was_used_is_no_new_one)
 {
@@ -596,8 +683,12 @@ main(void)
 	    2);
 
 	tc = tcase_open("offers", 20);
-	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 12);
+	tcase_add_loop_test(tc, an_offer_that_lies_is_refused, 0, 15);
 	tcase_add_test(tc, two_queues_are_taken_one_behind_the_other);
+	tcase_add_loop_test(tc, what_is_no_note_is_not_removed, 0, 2);
+	tcase_add_loop_test(tc, another_users_queue_is_nobodys_to_hand_over,
+	    0, 2);
+	tcase_add_test(tc, a_bell_is_put_out_without_waiting);
 	tcase_add_test(tc, a_queue_that_was_used_is_no_new_one);
 	tcase_add_test(tc, records_that_break_the_protocol_end_the_channel);
 	return suite_close();

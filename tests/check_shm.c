@@ -149,6 +149,27 @@ START_TEST(a_false_ticket_is_refused)
 }
 END_TEST
 
+/* The other side has them too, and may clear O_NONBLOCK at any time. */
+START_TEST(a_bell_is_put_out_without_waiting)
+{
+	const struct ipc_backend *be = backends[_i];
+	struct ipc__shm_map *map;
+	struct ends e;
+	int i;
+
+	pair_of(&e, be, 0);
+	map = IPC__STATE(e.recv, struct ipc__shm)->map;
+	for (i = 0; i < 2; i++)
+		ck_assert_int_eq(fcntl(map->bell[i], F_SETFL, 0), 0);
+	/* Marked asleep, and once more. */
+	for (i = 0; i < 2; i++)
+		ck_assert_int_eq(be->arm(e.recv, IPC_RECV), 0);
+	ck_assert_int_eq(put(e.send, "x", 1, 0), 1);
+	ck_assert_int_ne(be->arm(e.recv, IPC_RECV), 0);
+	pair_free(&e);
+}
+END_TEST
+
 /* Without seals, or shorter than it says. */
 START_TEST(memory_that_could_go_away_is_refused)
 {
@@ -414,6 +435,8 @@ main(void)
 	tcase_add_loop_test(tc, a_full_ring_keeps_all, 0, 5);
 	tcase_add_loop_test(tc, a_ticket_takes_an_end_elsewhere, 0, BACKENDS);
 	tcase_add_loop_test(tc, a_false_ticket_is_refused, 0, BACKENDS);
+	tcase_add_loop_test(tc, a_bell_is_put_out_without_waiting, 0,
+	    BACKENDS);
 	tcase_add_test(tc, memory_that_could_go_away_is_refused);
 	tcase_add_loop_test(tc, a_bell_is_lit_until_it_is_armed, 0, BACKENDS);
 	tcase_add_loop_test(tc, a_false_goodbye_is_rung_all_the_same, 0,

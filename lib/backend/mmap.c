@@ -141,6 +141,7 @@ const struct ipc_backend ipc__backend_mmap = {
 	.send = ipc__shm_send,
 	.put = ipc__shm_put,
 	.get = ipc__shm_get,
+	.await = ipc__shm_await,
 	.put_many = ipc__shm_put_many,
 	.get_many = ipc__shm_get_many,
 	.reserve = ipc__shm_reserve,

@@ -2,6 +2,7 @@
 /*
  * Private System V queues: made for pairs and sessions, and handed over.
  */
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <string.h>
@@ -234,6 +235,22 @@ check_offer(const unsigned char *p, int dir, int *id, struct msqid_ds *ds)
 	return rc < 0 ? rc : check_queue(p, dir, id, ds);
 }
 
+/* Has he made it himself?  Else a hostile listener would have us use and remove
+ * our own, or anybody's that our rights are good for.  Root may have become
+ * another since it began to listen. */
+static int
+check_maker(int control, const unsigned char *p)
+{
+	socklen_t size = sizeof(struct ucred);
+	struct ucred giver;
+
+	if (getsockopt(control, SOL_SOCKET, SO_PEERCRED, &giver, &size) == -1 ||
+	    giver.uid == 0 || giver.uid == (uid_t)ipc__get32(p + 8))
+		return 0;
+	return ipc__fail(EBADMSG, "user %lu handed a queue over that user %lu "
+	    "made", (unsigned long)giver.uid, (unsigned long)ipc__get32(p + 8));
+}
+
 /* The bell in whose page another one's is: of the other ticket's half, which is
  * of this kind. */
 static struct ipc__bell *
@@ -267,7 +284,11 @@ ipc__sysvmq_take(struct ipc__half *h, struct ipc__ticket *t)
 	    (count < TICKET_FDS && first == NULL))
 		return ipc__fail(EBADMSG, "a part of what was to be handed "
 		    "over is missing");
-	if ((rc = check_offer(p, h->dir, &id, &ds)) < 0)
+	if (!ipc__msg_is_note(fds[0], (key_t)ipc__get32(p + 4)))
+		return ipc__fail(EBADMSG, "what was handed over with a queue "
+		    "is no note about it");
+	if ((rc = check_maker(t->control, p)) < 0 ||
+	    (rc = check_offer(p, h->dir, &id, &ds)) < 0)
 		return rc;
 	ipc__sysvmq_start(h, id, ipc__get32(p + 16), ds.msg_qbytes);
 	rc = ipc__bell_join(&q->bell, first ? -1 : fds[1], fds + count - 2,
