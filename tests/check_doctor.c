@@ -150,6 +150,8 @@ START_TEST(doctor_does_without_proc)
 	assert_says(p.text, "problem  /proc ");
 	assert_silent_about(p.text, "this kernel has no");
 	program_free(&p);
+	/* What looks for leaks at our end wants it back. */
+	ck_assert_int_eq(mount("proc", "/proc", "proc", 0, NULL), 0);
 }
 END_TEST
 

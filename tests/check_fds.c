@@ -9,6 +9,7 @@
 #include "support.h"
 
 static char buffer[MIB];
+static char room[sizeof buffer];	/* another thread may be sending */
 
 /* A descriptor that is known again by its content. */
 static int
@@ -51,7 +52,7 @@ send_tokens(struct ipc_channel *ch, size_t size, int first, unsigned count)
 static ssize_t
 recv_room(struct ipc_channel *ch, int *fds, unsigned *count, int timeout)
 {
-	struct iovec iov = { buffer, sizeof buffer };
+	struct iovec iov = { room, sizeof room };
 	struct ipc_msg msg = { .struct_size = sizeof msg, .iov = &iov,
 	    .iov_count = 1, .fds = fds, .fd_count = *count };
 	ssize_t n = ipc_recvmsg(ch, &msg, 0, timeout);

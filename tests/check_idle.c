@@ -60,8 +60,8 @@ round_trip(struct ipc_channel *ch)
 	expect(1, ipc_recv(ch, &c, 1, SOON));
 }
 
-
-/* Waits on all of them while nothing happens. */
+/* Waits on all of them while nothing happens: nothing in this thread, as the run
+ * time of a sanitizer has another one. */
 static void
 wait_idle(struct ipc_channel *const *ch, int n, const char *who)
 {
@@ -73,9 +73,9 @@ wait_idle(struct ipc_channel *const *ch, int n, const char *who)
 		    .events = POLLIN };
 	/* What is left of setting up comes first. */
 	expect(0, ipc_poll(items, (size_t)n, IDLE / 5));
-	before = used_until_now(RUSAGE_SELF);
+	before = used_until_now(RUSAGE_THREAD);
 	expect(0, ipc_poll(items, (size_t)n, IDLE));
-	after = used_until_now(RUSAGE_SELF);
+	after = used_until_now(RUSAGE_THREAD);
 	if (tells())
 		fprintf(stderr, "%s: %d idle sessions, the %s: %.2f ms, %ld "
 		    "sleeps in %d ms\n", where(), n, who,

@@ -5,14 +5,15 @@
  * every call there is.  We get garbage or an error, never later than the
  * timeout says, and live on.
  *
- * Which memory that is the hostile side finds in /proc, so that nothing of how
- * rings are made is assumed here.  It lasts rounds_up_to(800, 180000) ms for
+ * Which memory that is the hostile side finds in /proc, so that of how rings are
+ * made only the size is assumed here.  It lasts rounds_up_to(800, 180000) ms for
  * each line, or IPC_CHECK_HOSTILE.
  */
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "ring.h"
 #include "support.h"
 
 #define LATE		2000	/* ms that a busy machine may make of nothing */
@@ -72,6 +73,28 @@ find_areas(struct area *areas)
 			    to - from };
 	if (f != NULL)
 		fclose(f);
+	return n;
+}
+
+/* Two rings may lie in one mapping: the words of the second one begin behind
+ * all that the first one may take. */
+static int
+split_areas(struct area *areas, int n)
+{
+	const struct ipc__ring_head *head;
+	size_t first;
+
+	for (int i = 0, many = n; i < many && n < AREAS; i++) {
+		head = (const void *)areas[i].base;
+		first = (size_t)head->bytes + (size_t)head->payload * 64;
+		first = (first + IPC__RING_GRAIN - 1) / IPC__RING_GRAIN *
+		    IPC__RING_GRAIN;
+		if (head->header != sizeof *head || first >= areas[i].size)
+			continue;
+		areas[n++] = (struct area){ areas[i].base + first,
+		    areas[i].size - first };
+		areas[i].size = first;
+	}
 	return n;
 }
 
@@ -153,7 +176,8 @@ scribble(uint64_t seed)
 	static struct area areas[AREAS];
 	static int bells[8];
 	static uint64_t x;
-	int n = find_areas(areas), bell_count = find_bells(bells, 8);
+	int n = split_areas(areas, find_areas(areas));
+	int bell_count = find_bells(bells, 8);
 
 	x = seed | 1;
 	if (n == 0 || sigaction(SIGBUS, &sa, NULL) == -1)
