@@ -7,6 +7,10 @@
 
 #include "core.h"
 
+/*
+ * link.c
+ */
+
 /* Two ends, each with what it receives through, what it sends through (one and
  * the same where a half goes both ways) and its life line; NULL where none. */
 struct ipc__link {
