@@ -60,8 +60,8 @@ round_trip(struct ipc_channel *ch)
 	expect(1, ipc_recv(ch, &c, 1, SOON));
 }
 
-/* Waits on all of them while nothing happens: nothing in this thread, as the run
- * time of a sanitizer has another one. */
+/* Waits on all of them while nothing happens: nothing in this thread, as the
+ * run time of a sanitizer has another one. */
 static void
 wait_idle(struct ipc_channel *const *ch, int n, const char *who)
 {

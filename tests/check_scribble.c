@@ -5,9 +5,9 @@
  * every call there is.  We get garbage or an error, never later than the
  * timeout says, and live on.
  *
- * Which memory that is the hostile side finds in /proc, so that of how rings are
- * made only the size is assumed here.  It lasts rounds_up_to(800, 180000) ms for
- * each line, or IPC_CHECK_HOSTILE.
+ * Which memory that is the hostile side finds in /proc, so that of how rings
+ * are made only the size is assumed here.  It lasts rounds_up_to(800, 180000)
+ * ms for each line, or IPC_CHECK_HOSTILE.
  */
 #include <setjmp.h>
 #include <signal.h>
