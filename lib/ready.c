@@ -440,15 +440,20 @@ make_set(struct ipc_channel *ch, int dir)
 }
 
 /* A mechanism that must be asked to ring is asked, and tells whether there is
- * something already. */
+ * something already.  While a set is at rest, a look may have taken what was
+ * rung for without putting the bell out: then being armed still says nothing.
+ */
 bool
 ipc__side_ready(struct ipc_channel *ch, int dir)
 {
+	const struct ipc__ready *r = side_ready(ch, dir);
 	struct ipc__half *h = side_half(ch, dir);
+	bool at_rest = r->epoll != -1 && !r->watched;
 
 	return h != NULL && h->be->arm != NULL && ch->greet == NULL &&
 	    !(dir == IPC_SEND && ch->out.road_full) &&
-	    !ipc__be_armed(h, dir) && ipc__be_arm(h, dir) != 0;
+	    (at_rest || !ipc__be_armed(h, dir)) &&
+	    ipc__be_arm(h, dir) != 0;
 }
 
 /* Whether a call would get on already, before anything rings. */
@@ -504,6 +509,7 @@ int
 ipc_fd(struct ipc_channel *ch, int direction, short *events)
 {
 	struct pollfd fds[IPC__SOURCES];
+	bool ready;
 	int rc;
 
 	if (ch == NULL || (direction != IPC_RECV && direction != IPC_SEND))
@@ -525,8 +531,9 @@ ipc_fd(struct ipc_channel *ch, int direction, short *events)
 	if (side_ready(ch, direction)->epoll == -1 &&
 	    (rc = make_set(ch, direction)) < 0)
 		return ipc__fail_at(ch->address.text, rc);
+	ready = ready_now(ch, direction);
 	side_ready(ch, direction)->watched = true;
-	ipc__ready_update(ch, direction, ready_now(ch, direction));
+	ipc__ready_update(ch, direction, ready);
 	if (events != NULL)
 		*events = POLLIN;
 	return side_ready(ch, direction)->epoll;
