@@ -26,7 +26,7 @@ whole_pages(int fd, size_t size)
 	struct statfs fs;
 	size_t page;
 
-	if (fstatfs(fd, &fs) == -1 || fs.f_type != HUGETLBFS_MAGIC)
+	if (fstatfs(fd, &fs) == -1 || (uint32_t)fs.f_type != HUGETLBFS_MAGIC)
 		return size;
 	page = (size_t)fs.f_bsize;
 	return (size + page - 1) / page * page;
