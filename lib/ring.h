@@ -332,7 +332,7 @@ int	ipc__ring_find(struct ipc__ring *r, unsigned *code);
 /* Nothing is there: likewise. */
 void	ipc__ring_nothing(struct ipc__ring *r);
 /* Looks on, at most so many times: false if all were in vain. */
-bool	ipc__ring_glance(const struct ipc__ring *r, unsigned *looks);
+bool	ipc__ring_glance(struct ipc__ring *r, unsigned *looks);
 /* To the line that follows by the word of this one; -EBADMSG. */
 int	ipc__ring_next(struct ipc__ring *r);
 
