@@ -124,7 +124,7 @@ ipc__quick_recv_record(struct ipc__in *in, void *buffer, size_t size)
 }
 
 /* So many looks are about what ipc__spin_more() does before it yields. */
-#define LOOKS	1536
+#define LOOKS	384
 
 ssize_t
 ipc__quick_await(struct ipc_channel *ch, void *buffer, size_t size)

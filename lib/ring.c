@@ -29,6 +29,12 @@
  * knows that from the time that a line takes to come which the receiver keeps
  * writing for nothing else (beat).
  *
+ * While small messages find their receiver waiting, the sender leaves a lap of
+ * payload after a few lines and begins the next (ipc__ring_window()).  Positions
+ * only grow by that, and what it takes is free by the receiver's position; the
+ * lines that were left out are used before the ring is called full, behind a
+ * barrier as where it grows.  The receiver does not know of it.
+ *
  * A young ring uses 24 lines and 2 KiB of payload, both in the first page, and
  * grows by jumping over what is still unread into memory that was never used.
  *

@@ -178,6 +178,8 @@ struct ipc__ring {
 	uint64_t	 barrier_u, barrier_v;	/* jumped over what is behind */
 	uint64_t	 jumped_u;	/* where the last jump led to */
 	uint64_t	 want_u, want_v;
+	uint64_t	 skip_v;	/* where the rest of a lap lies that was
+					   left early; 0: none was */
 	/* A reservation: open, it is one; turn, it goes to line next_u. */
 	size_t		 room;		/* bytes */
 	uint64_t	 at_v;		/* its payload, if it is longer */
@@ -330,7 +332,7 @@ int	ipc__ring_find(struct ipc__ring *r, unsigned *code);
 /* Nothing is there: likewise. */
 void	ipc__ring_nothing(struct ipc__ring *r);
 /* Looks on, at most so many times: false if all were in vain. */
-bool	ipc__ring_glance(const struct ipc__ring *r, unsigned *looks);
+bool	ipc__ring_glance(struct ipc__ring *r, unsigned *looks);
 /* To the line that follows by the word of this one; -EBADMSG. */
 int	ipc__ring_next(struct ipc__ring *r);
 

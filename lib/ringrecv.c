@@ -18,10 +18,9 @@
 #define LAZY_MOST	1024u
 #define LAZY_DENSE	32u
 #define LAZY_FEW	3u
-/* Of many looks the last ones are slower.  The first have no pause: where no
- * cache is shared, what they take from the sender is less than what comes
- * late. */
+/* Of many looks the last ones are slower. */
 #define LOOKS_LAZY	64u
+#define MOMENT		16
 
 #define TINY_BYTES	sizeof ((struct ipc__ring_head *)0)->tiny
 
@@ -201,12 +200,22 @@ ring_newer(const struct ipc__ring *r, uint64_t word)
 	return (word & 0x3f) == ipc__ring_tag(r, r->u) && word != r->word;
 }
 
-/* Looks at the word alone, and asks for the line where its payload will lie: so
- * both are on their way at once. */
-bool
-ipc__ring_glance(const struct ipc__ring *r, unsigned *looks)
+/* A few nanoseconds: who looks without any takes the line from a sender that is
+ * at work on it, and a pause is as long as a line takes to come. */
+static inline void
+ring_moment(void)
 {
-	const void *hint = r->hint ? r->hint : (const void *)r->at;
+	int i;
+
+	for (i = 0; i < MOMENT; i++)
+		__asm__ volatile ("" ::: "memory");
+}
+
+/* Looks at the word alone, and asks for the line where its payload will lie: so
+ * both are on their way at once.  The word is kept if it says what is next. */
+bool
+ipc__ring_glance(struct ipc__ring *r, unsigned *looks)
+{
 	uint64_t word;
 
 	/* Many have come: let them gather. */
@@ -214,11 +223,19 @@ ipc__ring_glance(const struct ipc__ring *r, unsigned *looks)
 		return --*looks > 0;
 	while (*looks > 0) {
 		--*looks;
-		/* Relaxed: whoever takes it looks again. */
-		word = ipc__ring_get(&r->at->word, memory_order_relaxed);
-		if (ring_newer(r, word))
+		/* Pairs with the sender's release in ring_show() and
+		 * ring_put_note(). */
+		word = ipc__ring_get(&r->at->word, memory_order_acquire);
+		if (ring_newer(r, word)) {
+			if (r->cell < IPC__RING_CELLS &&
+			    ipc__ring_code(word, r->cell) != 0)
+				r->word = word;
+			r->met = r->run;
 			return true;
-		__builtin_prefetch(hint);
+		}
+		if (r->hint)
+			__builtin_prefetch(r->hint);
+		ring_moment();
 		if (*looks < LOOKS_LAZY)
 			ipc__copy_pause();
 	}

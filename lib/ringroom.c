@@ -116,15 +116,38 @@ ipc__ring_free_piece(struct ipc__ring *r)
 void
 ipc__ring_window(struct ipc__ring *r)
 {
-	uint64_t size = r->grown_v ? r->plines : TINY_LINES;
-	uint64_t start = (r->v + size - 1) & ~(size - 1);
+	uint64_t size = r->grown_v ? r->plines : TINY_LINES, index, start;
 
-	/* A bad position shows again at the next look. */
-	if (ipc__ring_look(r) < 0 || r->v - r->tail_v > WINDOW_BEHIND ||
+	index = r->v & (size - 1);
+	start = r->v - index + size;
+	/* A bad position shows again at the next look.  What is unread lies in
+	 * this lap, or it could not be skipped back. */
+	if (ipc__ring_look(r) < 0 || r->real_v ||
+	    r->v - r->tail_v > WINDOW_BEHIND || r->v - r->tail_v > index ||
 	    start >= r->limit_v) {
 		ipc__ring_free_piece(r);
 		return;
 	}
+	r->skip_v = r->v + size;
 	r->v = start;
 	r->free_v = start + WINDOW < r->limit_v ? start + WINDOW : r->limit_v;
+}
+
+/* No room is left before what was unread when the lap was begun early: the rest
+ * of that lap is free behind it.  As where a ring grows, the barrier stands for
+ * the receiver until that has come past it. */
+bool
+ipc__ring_unskip(struct ipc__ring *r)
+{
+	uint64_t size = r->grown_v ? r->plines : TINY_LINES, to = r->skip_v;
+	uint64_t lap = to & ~(size - 1);
+
+	r->skip_v = 0;
+	if (to == 0 || r->v > to || r->v < lap || r->tail_v >= lap)
+		return false;
+	r->v = to;
+	r->barrier_v = lap;
+	r->limit_v = lap + size;
+	ipc__ring_bound(r);
+	return true;
 }

@@ -202,6 +202,8 @@ ring_place(struct ipc__ring *r, uint64_t need)
 		return rc;
 	if (!r->wish && ring_fit(r, need))
 		return 0;
+	if (ipc__ring_unskip(r) && !r->wish && ring_fit(r, need))
+		return 0;
 	if (r->real_v && !r->wish && need <= r->grown_v) {
 		rc = ring_real_place(r, need);
 		if (rc != -EAGAIN)

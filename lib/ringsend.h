@@ -138,5 +138,7 @@ int	ipc__ring_relieve(struct ipc__ring *r);
 void	ipc__ring_free_piece(struct ipc__ring *r);
 /* Small records have used that up. */
 void	ipc__ring_window(struct ipc__ring *r);
+/* There is no room: was some left out by that?  Then it is to be had now. */
+bool	ipc__ring_unskip(struct ipc__ring *r);
 
 #endif
