@@ -124,6 +124,8 @@ struct ipc__half {
 	size_t		capacity; /* bytes under way; 0: not known */
 	_Atomic uint64_t wakes;	  /* bells rung at the other side: written by
 				     the half's thread, read by ipc_stats */
+	const _Atomic uint64_t *answers; /* the core's count of messages that
+				     go the other way on its channel; NULL */
 	alignas(16) unsigned char state[]; /* be->size bytes, zeroed */
 };
 

@@ -453,6 +453,7 @@ attach_in(struct ipc_channel *ch, struct ipc__half *h, struct ipc__life *life)
 	    !ch->half_duplex && (bytes || h->be->peek != NULL);
 	in->limit = limit_of(ch, h->room > h->record ? h->room : h->record,
 	    in->tagged);
+	h->answers = &ch->out.messages;
 	h->refs++;
 	if (life != NULL)
 		life->refs++;

@@ -172,6 +172,8 @@ struct ipc__ring {
 	unsigned	 lazy;		/* pauses to let records gather, */
 	unsigned	 gathered;	/* last time at these */
 	uint64_t	 gathered_u, gathered_v;
+	const _Atomic uint64_t *const *answers;	/* the owner's, or NULL */
+	uint64_t	 answered;	/* so many */
 
 	/* The sender.  empty: so it was when we last looked. */
 	uint64_t	 tail_u, tail_v;/* the receiver, then */

@@ -142,11 +142,25 @@ ring_pause(unsigned pauses)
 		ipc__copy_pause();
 }
 
+/* Has something gone the other way since this was last asked?  Relaxed: another
+ * thread may count, and it is a hint. */
+static bool
+ring_answered(struct ipc__ring *r)
+{
+	uint64_t was = r->answered;
+
+	if (r->answers == NULL || *r->answers == NULL)
+		return false;
+	r->answered = atomic_load_explicit(*r->answers, memory_order_relaxed);
+	return r->answered != was;
+}
+
 /* Lets records gather for a while: for longer where many have come since the
  * last time, as far as the ring is not half full by then.  Who is near loses
  * nothing by that, and where no cache is shared the sender is undisturbed.
- * Where none has come the stream is over, so at its end no more is lost than a
- * part of the time that it took. */
+ * Where none has come the stream is over, and the next one begins anew.  Of a
+ * sender that waits for our answer to so many, all are there after any pause,
+ * however long: so whoever has answered does not wait. */
 static void
 ring_gather(struct ipc__ring *r)
 {
@@ -154,8 +168,15 @@ ring_gather(struct ipc__ring *r)
 	bool small = ((r->u - r->gathered_u) & IPC__RING_U) < r->lines / 8 &&
 	    ((r->v - r->gathered_v) & IPC__RING_V) < r->plines / 8;
 
+	if (came == 0)
+		r->lazy = 0;
 	if (r->run < LAZY_RUN || came == 0)
 		return;
+	if (ring_answered(r)) {
+		r->gathered = r->run;
+		r->lazy = 0;
+		return;
+	}
 	if (came >= r->lazy / LAZY_DENSE && small)
 		r->lazy *= 2;
 	else

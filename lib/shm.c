@@ -95,6 +95,7 @@ ipc__shm_join(struct ipc__half *h, struct ipc__shm_map *map)
 		    "membarrier(2), which this process may not call");
 	}
 	s->map = map;
+	r->answers = &h->answers;
 	s->direct = shm_direct(h);
 	h->fd = -1;
 	h->record = s->slots ? s->latest->size : r->record;

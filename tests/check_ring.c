@@ -15,14 +15,23 @@ START_TEST(what_goes_in_comes_out)
 	int rc = 0;
 
 	seed = 0x1234567 + (uint64_t)_i;
+	one_liners = true;
 	bench_open(&b, capacities[(size_t)_i % CAPACITIES]);
 	for (turns = 0; turns < most; turns++) {
+		/* Each finds the receiver waiting, or nearly. */
+		while (one_line(b.in) && put_quick(&b))
+			while (dice(4) && get(&b, 0))
+				;
+		if (dice(4) == 0)
+			put_batch(&b);
 		for (i = (unsigned)dice(60), rc = 0; i > 0 && rc == 0; i--) {
 			flags = dice(3) ? 0 : IPC__HOLD;
 			rc = put(&b, flags);
 		}
 		ck_assert(rc == 0 || rc == -EAGAIN);
 		ipc__ring_publish(&b.send);
+		if (dice(4) == 0)
+			get_batch(&b);
 		for (i = (unsigned)dice(60); i > 0; i--)
 			if (!get(&b, dice(3) ? 0 : IPC__HOLD))
 				break;
@@ -33,6 +42,9 @@ START_TEST(what_goes_in_comes_out)
 	ck_assert_uint_eq(b.in, b.out);
 	ck_assert_uint_gt(b.in, most);
 	ck_assert((b.parts > 0) == (b.send.record > 16384));
+	/* Where messages are largest it may not come to that. */
+	ck_assert(b.windows > 0 || b.payload == IPC__RING_CAPACITY);
+	one_liners = false;
 	bench_close(&b);
 }
 END_TEST
@@ -65,6 +77,7 @@ START_TEST(a_ring_that_shrinks_loses_nothing)
 		if (ipc__ring_large(&b.recv) && dice(2))
 			shrunk += shrink(&b) == 0;
 	}
+	b.lively = false;
 	ipc__ring_publish(&b.send);
 	while (get(&b, 0))
 		;
@@ -305,6 +318,42 @@ START_TEST(held_records_are_shown_together)
 }
 END_TEST
 
+/* Many at once, in rounds, each with an answer or without one: so many pauses
+ * does the receiver make at the end. */
+static unsigned
+lazy_after(bool answers)
+{
+	_Atomic uint64_t count = 0;
+	const _Atomic uint64_t *p = &count;
+	unsigned round, i, lazy;
+	struct bench b;
+
+	bench_open(&b, 0);
+	b.recv.answers = &p;
+	for (round = 0; round < 50; round++) {
+		/* Whole lines. */
+		for (i = 0; i < 14 * IPC__RING_CELLS; i++)
+			ck_assert_int_eq(put_copied(&b, 8, 0), 0);
+		for (i = 0; i < 14 * IPC__RING_CELLS; i++)
+			ck_assert_int_eq(ring_get(&b.recv, &(uint64_t){ 0 }, 8),
+			    8);
+		if (answers)
+			count++;
+		ck_assert_int_eq(ring_get(&b.recv, NULL, 0), -1);
+	}
+	lazy = b.recv.lazy;
+	bench_close(&b);
+	return lazy;
+}
+
+/* A pause as long as a stream deserves would be most of its round trip. */
+START_TEST(who_answers_does_not_let_messages_gather)
+{
+	ck_assert_uint_gt(lazy_after(false), 0);
+	ck_assert_uint_eq(lazy_after(true), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -322,6 +371,7 @@ main(void)
 	tcase_add_test(tc, flags_travel_with_a_record);
 	tcase_add_loop_test(tc, a_goodbye_fits_into_a_full_ring, 0, 5);
 	tcase_add_test(tc, held_records_are_shown_together);
+	tcase_add_test(tc, who_answers_does_not_let_messages_gather);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
 }

@@ -32,6 +32,7 @@ struct bench {
 	bool		 shrinking, putting;
 	uint64_t	 released;	/* bytes */
 	uint64_t	 parts;		/* that were not the last */
+	uint64_t	 windows;	/* payload lines used anew */
 	uint64_t	 in, out;	/* messages */
 };
 
@@ -168,12 +169,22 @@ bench_close(struct bench *b)
 	munmap(b->memory, SPAN(b));
 }
 
+/* Where a test wants that, many in a row need one line of payload each. */
+static bool one_liners;
+static inline bool
+one_line(uint64_t n)
+{
+	return one_liners && n / 1000 % 4 == 3;
+}
+
 /* Message n is this long, its bytes made of n. */
 static inline size_t
 size_of(uint64_t n, size_t largest)
 {
 	uint64_t h = n * UINT64_C(0x9e3779b97f4a7c15);
 
+	if (one_line(n))
+		return IPC__RING_INLINE + 1 + (h >> 20) % 8;
 	switch (h >> 60) {
 	case 0:
 		return 0;
@@ -211,43 +222,117 @@ shrink(struct bench *b)
 	return rc;
 }
 
+/* In place, in what may be too much room for it. */
+static inline int
+put_reserved(struct bench *b, size_t size, unsigned flags)
+{
+	void *data;
+	int rc;
+
+	rc = ipc__ring_reserve(&b->send, &data, size +
+	    dice(b->send.record - size + 1) / 64);
+	if (rc < 0)
+		return rc;
+	b->putting = true;
+	if (b->lively && dice(8) == 0)
+		shrink(b);
+	b->putting = false;
+	fill(data, size, b->in);
+	rc = ipc__ring_commit(&b->send, size, flags);
+	ck_assert_int_eq(rc, 0);
+	return 0;
+}
+
+/* As the short ways of the mechanisms do, where they can. */
+static inline bool
+put_short(struct bench *b, const void *data, size_t size)
+{
+	struct ipc__ring *r = &b->send;
+	uint64_t was;
+
+	/* One thread needs no fence. */
+	r->omit = dice(4) != 0;
+	if (!ring_put_plain(r, size) || !ring_put_short(r, data, size))
+		return ring_put(r, data, size);
+	if (ring_put_spent(r, size)) {
+		was = r->v;
+		ipc__ring_window(r);
+		b->windows += r->v != was;
+	}
+	return true;
+}
+
+/* One message that way alone. */
+static inline bool
+put_quick(struct bench *b)
+{
+	unsigned char copy[RING_SHORT];
+	size_t size = size_of(b->in, b->send.record);
+
+	ck_assert_uint_le(size, sizeof copy);
+	fill(copy, size, b->in);
+	if (!put_short(b, copy, size))
+		return false;
+	b->in++;
+	return true;
+}
+
+static inline int
+put_copied(struct bench *b, size_t size, unsigned flags)
+{
+	unsigned char *copy = malloc(size + 1);
+	struct iovec iov[2] = { { copy, size } };
+	int count = 1;
+	ssize_t rc;
+
+	fill(copy, size, b->in);
+	if (dice(2)) {
+		iov[0].iov_len = size / 3;
+		iov[1].iov_base = copy + size / 3;
+		iov[1].iov_len = size - size / 3;
+		count = 2;
+	} else if (flags == 0 && put_short(b, copy, size)) {
+		free(copy);
+		return 0;
+	}
+	rc = ipc__ring_send(&b->send, iov, count, flags);
+	free(copy);
+	if (rc >= 0)
+		ck_assert_int_eq(rc, (ssize_t)size);
+	return rc < 0 ? (int)rc : 0;
+}
+
 /* Sends the next message, one way or the other. */
 static inline int
 put(struct bench *b, unsigned flags)
 {
 	size_t size = size_of(b->in, b->send.record);
-	unsigned char *copy;
-	struct iovec iov[2];
-	void *data;
-	ssize_t rc;
+	int rc = dice(3) ? put_copied(b, size, flags) :
+	    put_reserved(b, size, flags);
 
-	if (dice(2)) {
-		rc = ipc__ring_reserve(&b->send, &data, size +
-		    dice(b->send.record - size + 1) / 64);
-		if (rc < 0)
-			return (int)rc;
-		b->putting = true;
-		if (b->lively && dice(8) == 0)
-			shrink(b);
-		b->putting = false;
-		fill(data, size, b->in);
-		rc = ipc__ring_commit(&b->send, size, flags);
-		ck_assert_int_eq(rc, 0);
-	} else {
-		copy = malloc(size + 1);
-		fill(copy, size, b->in);
-		iov[0].iov_base = copy;
-		iov[0].iov_len = size / 3;
-		iov[1].iov_base = copy + size / 3;
-		iov[1].iov_len = size - size / 3;
-		rc = ipc__ring_send(&b->send, iov, 2, flags);
-		free(copy);
-		if (rc < 0)
-			return (int)rc;
-		ck_assert_int_eq(rc, (ssize_t)size);
+	if (rc == 0)
+		b->in++;
+	return rc;
+}
+
+/* The next ones in a batch: how many. */
+#define BATCH	40
+static inline int
+put_batch(struct bench *b)
+{
+	static unsigned char copies[BATCH][RING_QUICK];
+	struct iovec iov[BATCH];
+	int count = (int)dice(BATCH), i;
+
+	for (i = 0; i < count; i++) {
+		iov[i].iov_base = copies[i];
+		iov[i].iov_len = size_of(b->in + (uint64_t)i, b->send.record);
+		if (iov[i].iov_len <= RING_QUICK)
+			fill(copies[i], iov[i].iov_len, b->in + (uint64_t)i);
 	}
-	b->in++;
-	return 0;
+	i = ring_put_many(&b->send, iov, count, RING_QUICK);
+	b->in += (uint64_t)i;
+	return i;
 }
 
 /* The next record, which a large one is in parts; they lie in line, and once
@@ -277,21 +362,80 @@ look(struct bench *b, const unsigned char **p)
 	return (ssize_t)size + rc;
 }
 
+/* Message n is what it was. */
+static inline void
+intact(const unsigned char *p, size_t size, uint64_t n)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		if (p[i] != (unsigned char)(n * 31 + i * 7))
+			ck_abort_msg("message %llu, byte %zu",
+			    (unsigned long long)n, i);
+}
+
+/* As the short ways of the mechanisms do: false where they can not. */
+static inline bool
+get_short(struct bench *b)
+{
+	static unsigned char to[RING_QUICK + 1];
+	struct ipc__ring *r = &b->recv;
+	ssize_t n = -1;
+
+	r->omit = dice(4) != 0;
+	if (ring_get_plain(r))
+		n = ring_get_short(r, to, RING_QUICK);
+	if (n < 0)
+		n = ring_await(r, to, RING_QUICK, (unsigned)dice(3));
+	if (n < 0)
+		return false;
+	ck_assert_int_eq(n, (ssize_t)size_of(b->out, b->send.record));
+	intact(to, (size_t)n, b->out++);
+	return true;
+}
+
+/* Likewise, several: how many. */
+static inline int
+get_batch(struct bench *b)
+{
+	static unsigned char to[BATCH][RING_QUICK];
+	struct iovec iov[BATCH];
+	int count = (int)dice(BATCH), i, n;
+
+	for (i = 0; i < count; i++) {
+		iov[i].iov_base = to[i];
+		iov[i].iov_len = RING_QUICK - dice(2) * dice(RING_QUICK);
+	}
+	n = ring_get_many(&b->recv, iov, count, RING_QUICK);
+	for (i = 0; i < n; i++) {
+		ck_assert_uint_eq(iov[i].iov_len, size_of(b->out,
+		    b->send.record));
+		intact(to[i], iov[i].iov_len, b->out++);
+	}
+	return n;
+}
+
 static inline bool
 get(struct bench *b, unsigned flags)
 {
-	size_t size = size_of(b->out, b->send.record), i;
+	size_t size = size_of(b->out, b->send.record);
 	const unsigned char *p = NULL;
 	ssize_t rc;
 
+	if (flags == 0 && dice(2) && get_short(b))
+		return true;
 	rc = look(b, &p);
 	if (rc == -EAGAIN)
 		return false;
 	ck_assert_int_eq(rc, (ssize_t)size);
-	for (i = 0; i < size; i++)
-		if (p[i] != (unsigned char)(b->out * 31 + i * 7))
-			ck_abort_msg("message %llu, byte %zu",
-			    (unsigned long long)b->out, i);
+	intact(p, size, b->out);
+	/* It stays what it is until it is given back. */
+	if (b->lively && dice(8) == 0) {
+		b->shrinking = true;
+		bench_meanwhile(b);
+		b->shrinking = false;
+		intact(p, size, b->out);
+	}
 	ipc__ring_release(&b->recv, flags);
 	b->out++;
 	return true;
