@@ -16,7 +16,7 @@
 #define LAZY_RUN	8u
 #define LAZY_LEAST	64u
 #define LAZY_MOST	1024u
-#define LAZY_DENSE	32u
+#define LAZY_DENSE	8u
 #define LAZY_FEW	3u
 /* Of many looks the last ones are slower. */
 #define LOOKS_LAZY	64u
@@ -254,6 +254,8 @@ ipc__ring_glance(struct ipc__ring *r, unsigned *looks)
 			r->met = r->run;
 			return true;
 		}
+		/* The stream is over: see ring_gather(). */
+		r->lazy = 0;
 		if (r->hint)
 			__builtin_prefetch(r->hint);
 		ring_moment();
