@@ -10,8 +10,8 @@
  * (Karlin et al., Competitive randomized algorithms for nonuniform problems,
  * 1990, on spinning for as long as blocking takes).
  *
- * Where both sides have one processor, nothing comes as long as we have it, and
- * a look is a yield.  That is less than to sleep and be woken, if the other
+ * Where both sides are known to have one processor, nothing comes as long as we
+ * have it, and a look is a yield.  That is less than to sleep and be woken, if the other
  * side is ready to run; if not, it does harm: who yields falls behind in the
  * scheduler's books, and is then not let in at once when it is woken.
  */
@@ -131,6 +131,10 @@ begin_calls(struct ipc_channel *ch, int dir, bool alone, struct ipc__spin *s)
 
 	if (!always && (dir == IPC_SEND || !calls_pay(s->ready, alone)))
 		return;
+	/* Who has yielded is behind in the scheduler's books for some
+	 * milliseconds, and gives way at each piece of a large message. */
+	if (!always && !alone && ch->in.large)
+		return;
 	now = ipc__now();
 	s->until = now + (always ? 1000 * YIELD_TIME : CALL_TIME);
 	s->yields = alone ? now + CALL_ALONE : now;
@@ -168,11 +172,8 @@ one_more_call(struct ipc__spin *s)
  */
 
 static void
-begin_yields(struct ipc_channel *ch, int dir, struct ipc__spin *s)
+begin_yields(struct ipc__spin *s)
 {
-	/* Both sides would give way at each piece of a large message. */
-	if (s->calls && (dir == IPC_SEND || ch->in.large))
-		return;
 	if (calls_pay(s->ready, false)) {
 		s->until = ipc__now() + CROWDED_TIME;
 		s->left = YIELDS;
@@ -250,8 +251,8 @@ ipc__spin_begin(struct ipc_channel *ch, int dir, int64_t deadline,
 	s->ready = dir == IPC_RECV ? &ch->in.ready : &ch->out.ready;
 	s->calls = !(h->be->traits & IPC__SPINS);
 	alone = elsewhere(h);
-	if (!alone && ch->address.opt.wait != IPC__WAIT_SPIN)
-		begin_yields(ch, dir, s);
+	if (ipc__be_beside(h) == 1 && ch->address.opt.wait != IPC__WAIT_SPIN)
+		begin_yields(s);
 	else if (s->calls)
 		begin_calls(ch, dir, alone, s);
 	else

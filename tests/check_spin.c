@@ -37,6 +37,7 @@ static int64_t now, yield_ns = YIELD_NS;
 static int64_t answer_at;	/* then the other side sends; 0: never */
 static int64_t again;		/* and then so often (ns); 0: once */
 static int cpus = 2;
+static bool beside;		/* and that is known */
 static int64_t cancel_at;	/* then ipc_wake is called; 0: never */
 static unsigned looks, yields, sleeps;
 
@@ -234,8 +235,10 @@ START_TEST(on_one_cpu_it_yields_first)
 }
 END_TEST
 
-/* Two of them tell that the other side is not about to run. */
-START_TEST(on_one_cpu_it_yields_little_in_vain)
+/* Two of them tell that the other side is not about to run, where it is known to
+ * be here; a socket's may be elsewhere, and is looked for in one wait of many,
+ * but for long. */
+START_TEST(on_one_cpu_it_seldom_looks_in_vain)
 {
 	cpus = 1;
 	wait_for(100, MS);
@@ -243,7 +246,7 @@ START_TEST(on_one_cpu_it_yields_little_in_vain)
 	wait_for(1000, MS);
 	expect_true(sleeps == 1000);
 	expect_true(yields > 0);
-	expect_true(yields < 1000 / 4);
+	expect_true(yields < (beside ? 1000 / 4 : 1000 * 4));
 }
 END_TEST
 
@@ -428,6 +431,7 @@ END_TEST
 static void
 setup_ring(void)
 {
+	beside = true;
 	make("memfd:");
 }
 
@@ -435,7 +439,7 @@ static void
 add_one_cpu(TCase *tc)
 {
 	tcase_add_test(tc, on_one_cpu_it_yields_first);
-	tcase_add_test(tc, on_one_cpu_it_yields_little_in_vain);
+	tcase_add_test(tc, on_one_cpu_it_seldom_looks_in_vain);
 	tcase_add_test(tc, on_one_cpu_it_soon_yields_again);
 }
 
