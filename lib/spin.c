@@ -11,9 +11,9 @@
  * 1990, on spinning for as long as blocking takes).
  *
  * Where both sides are known to have one processor, nothing comes as long as we
- * have it, and a look is a yield.  That is less than to sleep and be woken, if the other
- * side is ready to run; if not, it does harm: who yields falls behind in the
- * scheduler's books, and is then not let in at once when it is woken.
+ * have it, and a look is a yield.  That is less than to sleep and be woken, if
+ * the other side is ready to run; if not, it does harm: who yields falls behind
+ * in the scheduler's books, and is then not let in at once when it is woken.
  */
 #include <sched.h>
 
