@@ -236,8 +236,8 @@ START_TEST(on_one_cpu_it_yields_first)
 END_TEST
 
 /* Two of them tell that the other side is not about to run, where it is known
- * to be here; a socket's may be elsewhere, and is looked for in one wait of many,
- * but for long. */
+ * to be here; a socket's may be elsewhere, and is looked for in one wait of
+ * many, but for long. */
 START_TEST(on_one_cpu_it_seldom_looks_in_vain)
 {
 	cpus = 1;
